@@ -1,0 +1,3 @@
+//! Reads configuration, compiles it into snapshots, publishes them to data planes.
+
+pub mod object;

@@ -1,0 +1,102 @@
+//! Typed input: the Istio and Kubernetes objects that control reads, with the fields it uses.
+//!
+//! Field names are accepted in lowerCamelCase and snake_case (Istio contract 0). Whatever is not
+//! named here is unknown to Fairway and reported as such by the source.
+
+pub mod destination_rule;
+pub mod endpoints;
+pub mod gateway;
+pub mod meta;
+pub mod pod;
+pub mod service;
+pub mod virtual_service;
+
+use std::collections::BTreeMap;
+
+use fairway_shared::diagnostic::{ObjectRef, Place};
+
+use destination_rule::DestinationRule;
+use endpoints::{EndpointSlice, Endpoints};
+use gateway::Gateway;
+use meta::Meta;
+use pod::Pod;
+use service::Service;
+use virtual_service::VirtualService;
+
+/// One object with its metadata and where it was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Object {
+    /// `metadata`.
+    pub meta: Meta,
+    /// File and line, if from a file.
+    pub place: Option<Place>,
+    /// What it is.
+    pub spec: Spec,
+}
+
+/// The kinds that control reads.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Spec {
+    /// `networking.istio.io` Gateway.
+    Gateway(Gateway),
+    /// `networking.istio.io` VirtualService.
+    VirtualService(VirtualService),
+    /// `networking.istio.io` DestinationRule.
+    DestinationRule(DestinationRule),
+    /// Core Service.
+    Service(Service),
+    /// Core Endpoints.
+    Endpoints(Endpoints),
+    /// `discovery.k8s.io` EndpointSlice.
+    EndpointSlice(EndpointSlice),
+    /// Core Pod.
+    Pod(Pod),
+}
+
+impl Spec {
+    /// The `kind` field.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Gateway(_) => "Gateway",
+            Self::VirtualService(_) => "VirtualService",
+            Self::DestinationRule(_) => "DestinationRule",
+            Self::Service(_) => "Service",
+            Self::Endpoints(_) => "Endpoints",
+            Self::EndpointSlice(_) => "EndpointSlice",
+            Self::Pod(_) => "Pod",
+        }
+    }
+}
+
+impl Object {
+    /// Kind, namespace and name.
+    pub fn reference(&self) -> ObjectRef {
+        ObjectRef {
+            kind: self.spec.kind().to_owned(),
+            namespace: self.meta.namespace.clone(),
+            name: self.meta.name.clone(),
+        }
+    }
+}
+
+/// The gateway pod that a snapshot is compiled for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayPod {
+    /// What `Gateway.spec.selector` is matched against.
+    pub labels: BTreeMap<String, String>,
+    /// Where `exportTo` is judged from.
+    pub namespace: String,
+    /// Cluster domain, `cluster.local`.
+    pub domain: String,
+}
+
+/// All objects at one moment, and whom to compile for. The only input of `compile`.
+///
+/// Objects are in order of kind, namespace and name; no two share all three.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConfigSet {
+    /// Whom to compile for.
+    pub pod: GatewayPod,
+    /// Everything read.
+    pub objects: Vec<std::sync::Arc<Object>>,
+}

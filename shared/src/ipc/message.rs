@@ -1,0 +1,272 @@
+//! The frames: one enum per direction of each connection.
+//!
+//! Supervisor and worker are always one build. Control and worker on the unix socket must be one
+//! build too: [`schema_fingerprint`] opens that conversation.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use bincode::{Decode, Encode};
+use sha2::{Digest, Sha256};
+
+use crate::id::{SnapshotVersion, WorkerSlot};
+
+/// Version of the unix-socket conversation between control and worker.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// SHA-256 over the definitions that both ends must share, byte for byte.
+pub fn schema_fingerprint() -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for source in [
+        include_str!("message.rs"),
+        include_str!("codec.rs"),
+        include_str!("../id.rs"),
+        include_str!("../snapshot/mod.rs"),
+        include_str!("../snapshot/listener.rs"),
+        include_str!("../snapshot/cluster.rs"),
+        include_str!("../snapshot/route.rs"),
+    ] {
+        hash.update(source.as_bytes());
+        hash.update([0]);
+    }
+    hash.finalize().into()
+}
+
+/// Who a data plane is: what `ListDataplanes` shows and selectors are judged against.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+pub struct NodeIdentity {
+    /// `router~<ip>~<pod>.<namespace>~<domain>` (Istio contract 8.2).
+    pub id: String,
+    /// Namespace of the gateway pod.
+    pub namespace: String,
+    /// Labels of the gateway pod.
+    pub labels: BTreeMap<String, String>,
+    /// `region/zone/subzone`; empty if unknown.
+    pub locality: String,
+    /// Version of the build.
+    pub build: String,
+}
+
+/// Worker to control, on the unix socket.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum ToControl {
+    /// First frame.
+    Hello {
+        /// [`PROTOCOL_VERSION`] of the worker.
+        protocol: u32,
+        /// [`schema_fingerprint`] of the worker.
+        schema: [u8; 32],
+        /// Whose worker.
+        node: NodeIdentity,
+        /// Which one.
+        slot: WorkerSlot,
+        /// Version the worker serves; 0 = none.
+        serving: SnapshotVersion,
+    },
+    /// The snapshot of that version is served now.
+    Ack {
+        /// As received.
+        version: SnapshotVersion,
+    },
+    /// The snapshot of that version was refused whole; the previous one stays.
+    Nack {
+        /// As received.
+        version: SnapshotVersion,
+        /// One line.
+        reason: String,
+    },
+}
+
+/// Control to worker, on the unix socket.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum FromControl {
+    /// The handshake holds.
+    Welcome,
+    /// The handshake does not hold; control closes after this frame.
+    Refused {
+        /// One line, naming both sides' values.
+        reason: String,
+    },
+    /// A whole snapshot. Brings one descriptor: a sealed memfd that holds it as
+    /// [`encode_whole`](super::codec::encode_whole) writes it.
+    Snapshot {
+        /// Its version.
+        version: SnapshotVersion,
+        /// Length of the memfd's content in bytes.
+        bytes: u64,
+    },
+}
+
+/// All that a worker needs to know to start; sent first.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct WorkerSettings {
+    /// Which slot the process fills.
+    pub slot: WorkerSlot,
+    /// How many slots there are.
+    pub workers: u16,
+    /// Addresses that listeners without a `bind` of their own take.
+    pub bind: Vec<IpAddr>,
+    /// Resolved listener port → local port. Ports not named here stay as they are.
+    pub port_map: BTreeMap<u16, u16>,
+    /// Ports below 1024 that are not in `port_map` get this added.
+    pub low_port_offset: u16,
+    /// Unix socket of control, tried first if given.
+    pub control_socket: Option<String>,
+    /// `host:port` of control's gRPC.
+    pub control_grpc: Option<String>,
+    /// Whose worker.
+    pub node: NodeIdentity,
+    /// Where last-good lives: one file per data plane, shared by its workers.
+    pub last_good: String,
+    /// Value of the `server` response header; `None` = the upstream's passes.
+    pub server_header: Option<String>,
+    /// How long an old listener's connections may finish, in milliseconds.
+    pub drain_ms: u32,
+    /// Most verbose level logged: `error`, `warn`, `info`, `debug`.
+    pub log_level: String,
+}
+
+impl WorkerSettings {
+    /// The local port behind a resolved listener port.
+    pub fn local_port(&self, resolved: u16) -> u16 {
+        match self.port_map.get(&resolved) {
+            Some(local) => *local,
+            None if resolved < 1024 => resolved.saturating_add(self.low_port_offset),
+            None => resolved,
+        }
+    }
+}
+
+/// Supervisor to worker. `ListenerGranted` brings one descriptor, the others none.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum ToWorker {
+    /// First frame.
+    Configure(Box<WorkerSettings>),
+    /// The slot's own listening socket for that address, already listening.
+    ListenerGranted {
+        /// As the worker asked for it.
+        wanted: SocketAddr,
+        /// As bound: differs where port 0 was asked for.
+        bound: SocketAddr,
+    },
+    /// The address cannot be bound.
+    ListenerRefused {
+        /// As the worker asked for it.
+        wanted: SocketAddr,
+        /// One line: what, where, what to do.
+        reason: String,
+    },
+    /// A report is wanted now; the worker answers with [`FromWorker::Report`] of the same nonce.
+    ReportWanted {
+        /// Chosen by the supervisor.
+        nonce: u64,
+    },
+    /// Stop accepting, finish what runs, exit 0.
+    Drain {
+        /// From now, in milliseconds.
+        deadline_ms: u32,
+    },
+}
+
+/// Worker to supervisor.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub enum FromWorker {
+    /// The slot needs a socket for this address; asked again after a restart.
+    ListenerWanted {
+        /// Where to bind.
+        wanted: SocketAddr,
+    },
+    /// The slot's socket for this address is no longer accepted from.
+    ListenerReleased {
+        /// As asked for.
+        wanted: SocketAddr,
+    },
+    /// The worker serves this snapshot now, with all its listeners that can be bound.
+    Applied {
+        /// Its version.
+        version: SnapshotVersion,
+        /// Where it came from.
+        source: SnapshotSource,
+        /// Its listeners.
+        listeners: Vec<BoundListener>,
+    },
+    /// The worker refused this snapshot and still serves the previous one.
+    Refused {
+        /// Its version.
+        version: SnapshotVersion,
+        /// One line.
+        reason: String,
+    },
+    /// The connection to control came up or went down.
+    ControlConnected(bool),
+    /// Sign of life and figures; sent every [`REPORT_INTERVAL_MS`] and when asked for.
+    Report {
+        /// Of the request answered; 0 = unasked.
+        nonce: u64,
+        /// Figures since the worker started.
+        figures: Figures,
+    },
+}
+
+/// Interval of unasked reports, in milliseconds.
+pub const REPORT_INTERVAL_MS: u64 = 500;
+
+/// Where a snapshot came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub enum SnapshotSource {
+    /// Received from control by this process.
+    Control,
+    /// Read from the last-good file.
+    LastGood,
+}
+
+/// A listener as a worker serves it, for people.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub struct BoundListener {
+    /// Resolved port.
+    pub port: u16,
+    /// The numbers as the Gateways write them.
+    pub gateway_ports: Vec<u16>,
+    /// Local addresses accepted from; empty if none could be bound.
+    pub addresses: Vec<SocketAddr>,
+    /// `HTTP`, …
+    pub protocol: String,
+    /// `namespace/name`.
+    pub gateways: Vec<String>,
+    /// Why an address could not be bound, one line.
+    pub problem: Option<String>,
+}
+
+/// A worker's figures since it started. Monotonic within one process but for the gauges.
+#[derive(Debug, Clone, Default, PartialEq, Encode, Decode)]
+pub struct Figures {
+    /// Samples, each series once.
+    pub samples: Vec<Sample>,
+}
+
+/// One series.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct Sample {
+    /// Metric name, from [`crate::metric`].
+    pub name: String,
+    /// Label names and values, in the order of the metric's definition.
+    pub labels: Vec<(String, String)>,
+    /// Its value.
+    pub value: SampleValue,
+}
+
+/// The value of a series.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub enum SampleValue {
+    /// Only rises. Added over workers and their predecessors.
+    Counter(u64),
+    /// Rises and falls. Added over living workers.
+    Gauge(f64),
+    /// Counts per bucket of the metric's definition plus one for the rest, and the sum.
+    Histogram {
+        /// Not cumulative; one longer than the metric's bounds.
+        buckets: Vec<u64>,
+        /// Sum of observations.
+        sum: f64,
+    },
+}

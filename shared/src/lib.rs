@@ -1,0 +1,22 @@
+//! What control and data plane agree on. Pure data and pure functions: no socket, no runtime,
+//! no actor.
+//!
+//! | module | owns |
+//! | --- | --- |
+//! | [`id`] | newtypes for names, slots and versions |
+//! | [`snapshot`] | the compiled configuration, immutable and whole |
+//! | [`matching`] | host and string matchers and their precedence |
+//! | [`diagnostic`] | findings in the user's objects |
+//! | [`ipc`] | what crosses a process boundary on one host |
+//! | [`duration`] | Go-style durations, as flags and YAML write them |
+//! | [`instance`] | `instance.json` and the status lines it is made of |
+//! | [`metric`] | every metric, in one table |
+
+pub mod diagnostic;
+pub mod duration;
+pub mod id;
+pub mod instance;
+pub mod ipc;
+pub mod matching;
+pub mod metric;
+pub mod snapshot;

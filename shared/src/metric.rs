@@ -1,0 +1,100 @@
+//! Every metric: name, kind, unit, labels, in one table. Nothing else may name a metric.
+
+/// Kind of a metric.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    /// Only rises; the name ends in `_total`.
+    Counter,
+    /// Rises and falls.
+    Gauge,
+    /// Counts per bucket, with these upper bounds.
+    Histogram(&'static [f64]),
+}
+
+/// A metric's definition.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Metric {
+    /// As scraped.
+    pub name: &'static str,
+    /// Its kind.
+    pub kind: Kind,
+    /// One sentence for the scrape's `HELP`.
+    pub help: &'static str,
+}
+
+/// Upper bounds of Istio's standard histograms, in milliseconds or bytes (Istio contract 6.3).
+pub const ISTIO_BOUNDS: &[f64] = &[
+    0.5,
+    1.0,
+    5.0,
+    10.0,
+    25.0,
+    50.0,
+    100.0,
+    250.0,
+    500.0,
+    1000.0,
+    2500.0,
+    5000.0,
+    10_000.0,
+    30_000.0,
+    60_000.0,
+    300_000.0,
+    600_000.0,
+    1_800_000.0,
+    3_600_000.0,
+];
+
+macro_rules! metrics {
+    ($($ident:ident = $name:literal, $kind:expr, $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub const $ident: Metric = Metric { name: $name, kind: $kind, help: $help };
+        )*
+        /// All of them.
+        pub const ALL: &[Metric] = &[$($ident),*];
+    };
+}
+
+metrics! {
+    REQUESTS = "istio_requests_total", Kind::Counter,
+        "Requests ended, by destination and outcome.";
+    REQUEST_DURATION = "istio_request_duration_milliseconds", Kind::Histogram(ISTIO_BOUNDS),
+        "Milliseconds from a request's head to the last byte of its response.";
+    WORKER_RESTARTS = "fairway_worker_restarts_total", Kind::Counter,
+        "Worker processes started in the place of one that ended, by slot.";
+    WORKER_STATE = "fairway_worker_state", Kind::Gauge,
+        "1 for the state a slot is in, 0 for the others.";
+    SNAPSHOT_VERSION = "fairway_snapshot_version", Kind::Gauge,
+        "Version of the snapshot that a slot's worker serves.";
+    SNAPSHOT_REJECTED = "fairway_snapshot_rejected_total", Kind::Counter,
+        "Snapshots that a worker refused whole.";
+    SNAPSHOT_APPLY = "fairway_snapshot_apply_seconds", Kind::Histogram(&[0.0001, 0.001, 0.01, 0.1, 1.0]),
+        "Seconds that a worker's loop stood still to swap in a snapshot.";
+    CONTROL_CONNECTED = "fairway_control_connected", Kind::Gauge,
+        "Workers with a living stream from control.";
+    LAST_GOOD_IN_USE = "fairway_last_good_in_use", Kind::Gauge,
+        "Workers that serve a snapshot read from the last-good file.";
+    DOWNSTREAM_CONNECTIONS = "fairway_downstream_connections", Kind::Gauge,
+        "Open client connections, by listener.";
+    UPSTREAM_CONNECTIONS = "fairway_upstream_connections", Kind::Gauge,
+        "Open upstream connections, by cluster.";
+}
+
+/// The definition of a name.
+pub fn find(name: &str) -> Option<&'static Metric> {
+    ALL.iter().find(|metric| metric.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_counters_end_in_total() {
+        for (index, metric) in ALL.iter().enumerate() {
+            assert!(ALL[..index].iter().all(|other| other.name != metric.name), "{}", metric.name);
+            assert_eq!(metric.kind == Kind::Counter, metric.name.ends_with("_total"));
+        }
+    }
+}
