@@ -1,2 +1,11 @@
-//! Not written yet.
-fn main() {}
+//! `fairway-dataplane`: the gateway pod's process, supervisor or worker.
+
+use std::env;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    fairway_dataplane::main_with(&[], env::args_os().skip(1))
+}

@@ -1,1 +1,23 @@
-//! Not written yet.
+//! The whole of Fairway as a user has it: real processes, fake upstreams, and promises as tests.
+//!
+//! | module | owns |
+//! | --- | --- |
+//! | [`world`] | one running instance with its directories, and how to wait for it |
+//! | [`dk_shop`] | the reference configuration, running |
+//! | [`upstream`] | a backend that records what it was asked and answers as told |
+//! | [`client`] | HTTP/1.1, HTTP/2 and raw bytes towards a listener |
+//! | [`load`] | many connections at once, each failure counted by kind |
+//! | [`manifests`] | the reference configuration with the ports of the fakes |
+//! | [`process`] | what the kernel knows of a process and its sockets |
+//! | [`wait`] | conditions with deadlines |
+//!
+//! Ports come from the kernel, tests run side by side, and nothing waits for time to pass.
+
+pub mod client;
+pub mod dk_shop;
+pub mod load;
+pub mod manifests;
+pub mod process;
+pub mod upstream;
+pub mod wait;
+pub mod world;

@@ -5,6 +5,8 @@
 //! | --- | --- |
 //! | [`id`] | newtypes for names, slots and versions |
 //! | [`snapshot`] | the compiled configuration, immutable and whole |
+//! | [`pattern`] | regular expressions, bounded |
+//! | [`template`] | header values with substitutions |
 //! | [`matching`] | host and string matchers and their precedence |
 //! | [`diagnostic`] | findings in the user's objects |
 //! | [`ipc`] | what crosses a process boundary on one host |
@@ -19,4 +21,6 @@ pub mod instance;
 pub mod ipc;
 pub mod matching;
 pub mod metric;
+pub mod pattern;
 pub mod snapshot;
+pub mod template;

@@ -79,6 +79,22 @@ metrics! {
         "Open client connections, by listener.";
     UPSTREAM_CONNECTIONS = "fairway_upstream_connections", Kind::Gauge,
         "Open upstream connections, by cluster.";
+    PILOT_PUSHES = "pilot_xds_pushes", Kind::Counter,
+        "Updates that control sent to workers.";
+    PILOT_REJECTS = "pilot_total_xds_rejects", Kind::Counter,
+        "Updates that a worker refused.";
+    PILOT_CONNECTED = "pilot_xds", Kind::Gauge,
+        "Workers connected to control.";
+    PILOT_VIRTUAL_SERVICES = "pilot_virt_services", Kind::Gauge,
+        "VirtualServices in the configuration.";
+    PILOT_SERVICES = "pilot_services", Kind::Gauge,
+        "Services in the configuration.";
+    CONTROL_SNAPSHOT_VERSION = "fairway_control_snapshot_version", Kind::Gauge,
+        "Version of the snapshot that control publishes.";
+    CONTROL_IN_SYNC = "fairway_control_workers_in_sync", Kind::Gauge,
+        "Connected workers that serve the version control publishes.";
+    CONTROL_DIAGNOSTICS = "fairway_control_diagnostics", Kind::Gauge,
+        "Findings in the configuration.";
 }
 
 /// The definition of a name.
@@ -91,10 +107,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_unique_and_counters_end_in_total() {
+    fn names_are_unique_and_our_counters_end_in_total() {
         for (index, metric) in ALL.iter().enumerate() {
             assert!(ALL[..index].iter().all(|other| other.name != metric.name), "{}", metric.name);
-            assert_eq!(metric.kind == Kind::Counter, metric.name.ends_with("_total"));
+            // Istio's own names are kept as dashboards have them.
+            let is_istios = metric.name.starts_with("pilot_");
+            let is_counter = metric.kind == Kind::Counter;
+            assert!(is_istios || is_counter == metric.name.ends_with("_total"), "{}", metric.name);
         }
     }
 }

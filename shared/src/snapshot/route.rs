@@ -50,7 +50,7 @@ pub struct Route {
 }
 
 /// Predicates on a request; all must hold (Istio contract 2.6).
-#[derive(Debug, Clone, Default, PartialEq, Encode, Decode)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct RouteMatch {
     /// Test on the normalised path without query.
     pub path: PathMatch,
@@ -63,7 +63,7 @@ pub struct RouteMatch {
 }
 
 /// Test on a path.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Encode, Decode)]
 pub enum PathMatch {
     /// Holds always.
     #[default]
@@ -77,7 +77,7 @@ pub enum PathMatch {
 }
 
 /// Test on a text.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
 pub enum StringMatch {
     /// There is a value, whatever it is.
     Present,
@@ -90,7 +90,7 @@ pub enum StringMatch {
 }
 
 /// Test on a request header. A header that repeats matches if one of its values does.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct HeaderMatch {
     /// Lower case; may be a pseudo header.
     pub name: String,
@@ -104,7 +104,7 @@ pub struct HeaderMatch {
 }
 
 /// Test on the first raw value of a query parameter.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct QueryMatch {
     /// Case-sensitive key.
     pub name: String,

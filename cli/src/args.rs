@@ -1,0 +1,186 @@
+//! The command line of `fairway`: what each flag means and which values it takes. Nothing here
+//! looks at the machine.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use fairway_shared::duration;
+
+/// An ingress gateway for Istio's configuration.
+#[derive(Debug, Parser)]
+#[command(name = "fairway", version, disable_help_subcommand = true)]
+pub struct Fairway {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the configuration of a directory on this machine, in the foreground
+    Up(UpArgs),
+    /// Serve a built-in example with two upstreams
+    Demo(UpOptions),
+    /// A small upstream that answers any request with what it received
+    Echo(EchoArgs),
+}
+
+/// `fairway up`.
+#[derive(Debug, Clone, Args)]
+pub struct UpArgs {
+    /// Directory of Istio and Kubernetes manifests
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Everything but the directory.
+    #[command(flatten)]
+    pub options: UpOptions,
+}
+
+/// The flags that `up` and `demo` share.
+#[derive(Debug, Clone, Args)]
+pub struct UpOptions {
+    /// Worker processes [default: available CPUs]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub workers: Option<u16>,
+    /// Address the gateway's listeners bind
+    #[arg(long, value_name = "ADDR", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_parser = bind)]
+    pub bind: IpAddr,
+    /// Listener port and the local port for it, 0 = a free one; repeatable [default: ports below 1024 get +8000]
+    #[arg(long, value_name = "PORT:LOCAL", value_parser = port_pair)]
+    pub port_map: Vec<(u16, u16)>,
+    /// How snapshots travel from control to the workers
+    #[arg(long, value_enum, default_value_t = Transport::Unix)]
+    pub transport: Transport,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub ports: Ports,
+    /// Directory for sockets, last-good snapshots and instance.json [default: a fresh one]
+    #[arg(long, value_name = "DIR")]
+    pub instance_dir: Option<PathBuf>,
+    /// Cluster domain suffix
+    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
+    pub domain: String,
+    /// Namespace of the gateway pod
+    #[arg(long, default_value = "istio-system")]
+    pub namespace: String,
+    /// Name of the gateway pod [default: generated]
+    #[arg(long, value_name = "NAME")]
+    pub pod_name: Option<String>,
+    /// Where the gateway pod runs [default: unknown]
+    #[arg(long, value_name = "REGION/ZONE/SUBZONE", value_parser = locality)]
+    pub locality: Option<String>,
+    /// Labels of the gateway pod, which Gateways select
+    #[arg(long, value_name = "K=V,…", value_parser = labels, default_value = "istio=ingressgateway,app=istio-ingressgateway")]
+    pub gateway_labels: Labels,
+    /// How long running requests may take after the end was asked for
+    #[arg(long, alias = "drainDuration", value_name = "DURATION", value_parser = go_duration, default_value = "45s")]
+    pub drain_duration: Duration,
+    /// When the predecessor is stopped after a binary upgrade
+    #[arg(long, alias = "parentShutdownDuration", value_name = "DURATION", value_parser = go_duration, default_value = "1m0s")]
+    pub parent_shutdown_duration: Duration,
+    /// How long listeners accept after the end was asked for
+    #[arg(long, value_name = "DURATION", value_parser = go_duration, default_value = "0s")]
+    pub shutdown_grace: Duration,
+    /// Quiet time after a change of a file before it is compiled
+    #[arg(long, value_name = "DURATION", value_parser = go_duration, default_value = "100ms")]
+    pub debounce_after: Duration,
+    /// Longest wait for quiet time
+    #[arg(long, value_name = "DURATION", value_parser = go_duration, default_value = "10s")]
+    pub debounce_max: Duration,
+    /// Print warnings and errors only
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// Where control and supervisor answer; 0 = a free port.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Ports {
+    /// gRPC of control; this and the other ports: 0 = a free one
+    #[arg(long, value_name = "PORT", default_value_t = 15010)]
+    pub grpc_port: u16,
+    /// Debug pages of control
+    #[arg(long, value_name = "PORT", default_value_t = 15080)]
+    pub debug_port: u16,
+    /// Metrics of control
+    #[arg(long, value_name = "PORT", default_value_t = 15014)]
+    pub monitoring_port: u16,
+    /// Admin pages of the data plane
+    #[arg(long, alias = "proxyAdminPort", value_name = "PORT", default_value_t = 15000)]
+    pub admin_port: u16,
+    /// Health checks of the data plane
+    #[arg(long, alias = "statusPort", value_name = "PORT", default_value_t = 15020)]
+    pub status_port: u16,
+    /// Metrics of the data plane
+    #[arg(long, value_name = "PORT", default_value_t = 15090)]
+    pub metrics_port: u16,
+}
+
+/// `fairway echo`.
+#[derive(Debug, Clone, Args)]
+pub struct EchoArgs {
+    /// Address to listen on; port 0 = a free one, the first line printed names it
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: SocketAddr,
+    /// Name in every answer
+    #[arg(long, default_value = "echo")]
+    pub name: String,
+    /// Version in every answer
+    #[arg(long, value_name = "VERSION")]
+    pub version_label: Option<String>,
+}
+
+/// How snapshots travel from control to the workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Transport {
+    /// Unix socket and shared memory.
+    Unix,
+    /// gRPC stream.
+    Grpc,
+}
+
+/// Labels of a pod.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Labels(pub BTreeMap<String, String>);
+
+fn bind(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| "wanted: an IP address such as 127.0.0.1, 0.0.0.0 or ::".to_owned())
+}
+
+fn port_pair(text: &str) -> Result<(u16, u16), String> {
+    let pair = text.split_once(':').and_then(|(from, to)| {
+        let from = from.parse().ok().filter(|port| *port != 0)?;
+        Some((from, to.parse().ok()?))
+    });
+    pair.ok_or_else(|| "wanted: PORT:LOCAL such as 80:18080, each up to 65535".to_owned())
+}
+
+fn labels(text: &str) -> Result<Labels, String> {
+    let pairs = text.split(',').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (key, value) = pair.split_once('=').filter(|(key, _)| !key.is_empty())?;
+        Some((key.to_owned(), value.to_owned()))
+    });
+    let labels: Option<BTreeMap<_, _>> = pairs.collect();
+    labels.map(Labels).ok_or_else(|| "wanted: key=value pairs with commas between".to_owned())
+}
+
+fn locality(text: &str) -> Result<String, String> {
+    let parts: Vec<&str> = text.split('/').collect();
+    let is_whole = parts.len() <= 3 && parts.iter().all(|part| !part.is_empty());
+    if is_whole || text.is_empty() {
+        Ok(text.to_owned())
+    } else {
+        Err("wanted: region, region/zone or region/zone/subzone".to_owned())
+    }
+}
+
+fn go_duration(text: &str) -> Result<Duration, String> {
+    duration::parse(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+#[path = "args/tests.rs"]
+mod tests;

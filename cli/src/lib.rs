@@ -1,0 +1,70 @@
+//! The one command for people.
+//!
+//! | module | owns |
+//! | --- | --- |
+//! | [`args`] | the command line |
+//! | `up` | control, supervisor and workers as processes of one machine |
+//! | `demo` | `up` on the built-in example, with its upstreams |
+//! | `echo` | a small upstream that answers with what it received |
+//! | `child` | how a process that `up` started is tied to it |
+//!
+//! The binary is whole by itself: control and data plane are libraries of it, and `up` starts the
+//! same file again with a hidden sub-command for each.
+
+pub mod args;
+mod child;
+mod demo;
+mod echo;
+mod say;
+mod up;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use args::{Command, Fairway};
+
+/// Exit code of a command line that cannot be carried out as written.
+pub const USAGE: u8 = 2;
+
+/// Runs the command that `args` (without the program's name) asks for.
+///
+/// Exit code 0: done. 1: it failed while running. 2: the command line is wrong; one line on
+/// stderr names what, and what is allowed.
+pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    match args.first().and_then(|word| word.to_str()) {
+        Some(child::WORD) => child::run(&args[1..], main_with),
+        Some("control") => fairway_control::main_with(args.into_iter()),
+        Some("dataplane") => fairway_dataplane::main_with(&["dataplane"], args.into_iter().skip(1)),
+        _ => run(args),
+    }
+}
+
+fn run(args: Vec<OsString>) -> ExitCode {
+    let program = std::iter::once(OsString::from("fairway"));
+    match Fairway::try_parse_from(program.chain(args)) {
+        Ok(fairway) => match fairway.command {
+            Command::Up(args) => up::run(&args),
+            Command::Demo(options) => demo::run(&options),
+            Command::Echo(args) => echo::run(&args),
+        },
+        Err(error) => refuse(&error),
+    }
+}
+
+/// Help goes to stdout whole; a mistake to stderr on one line.
+fn refuse(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            say::line(&error.to_string().trim_end());
+            ExitCode::SUCCESS
+        }
+        _ => {
+            say::problem(&fairway_control::args::one_line(error));
+            ExitCode::from(USAGE)
+        }
+    }
+}

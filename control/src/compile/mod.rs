@@ -1,0 +1,144 @@
+//! Compiles a config set into a snapshot. [`compile`] is the only door.
+//!
+//! The passes, in order:
+//!
+//! | pass | takes | makes |
+//! | --- | --- | --- |
+//! | `index` | the config set | objects by kind, host, name and address |
+//! | `rules` | DestinationRules | the rule in force for a host |
+//! | `gateways` | Gateways | servers with class, port and hosts |
+//! | `virtual_services`, `routes`, `delegates` | VirtualServices | flat routes |
+//! | `listeners` | servers | listeners, conflicts settled |
+//! | `virtual_hosts` | listeners, flat routes | route tables |
+//! | `clusters`, `endpoints` | route tables, Services | what can be reached |
+//!
+//! No pass does I/O, reads a clock or draws a number. What is wrong with an object is a
+//! diagnostic; the object, or the broken part of it, is left out and its neighbours serve.
+
+mod actions;
+mod clusters;
+mod cors;
+mod delegates;
+mod destinations;
+mod endpoints;
+mod faults;
+mod findings;
+mod gateways;
+mod headers;
+mod index;
+mod listeners;
+mod matches;
+mod names;
+mod patterns;
+mod ports;
+mod quantities;
+mod regexes;
+pub mod render;
+mod render_route;
+mod replies;
+mod retries;
+mod routes;
+mod rule_checks;
+mod rules;
+mod server_tls;
+mod virtual_hosts;
+mod virtual_services;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fairway_shared::diagnostic::Diagnostic;
+use fairway_shared::id::{ClusterId, ServicePort, SnapshotVersion};
+use fairway_shared::snapshot::Snapshot;
+use fairway_shared::snapshot::cluster::{Cluster, EndpointSet};
+use fairway_shared::snapshot::route::RetryPolicy;
+
+use crate::object::ConfigSet;
+use findings::{EMPTY_SUBSET, FieldPath, Findings};
+use index::{Index, is_subset, port_numbered};
+use rules::Rules;
+use virtual_hosts::Bindings;
+
+/// What a config set compiles to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compiled {
+    /// Version 0; the publisher numbers it.
+    pub snapshot: Snapshot,
+    /// Everything found, by object and place, the worst first within one object.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// What routes refer to.
+struct World<'a> {
+    index: Index<'a>,
+    rules: Rules<'a>,
+    /// Shared by all routes without `retries`.
+    default_retry: Arc<RetryPolicy>,
+}
+
+/// Compiles a whole configuration. No I/O, no clock, no chance: equal config sets give equal
+/// snapshots and diagnostics, byte for byte, in whatever order the objects come.
+pub fn compile(config: &ConfigSet) -> Compiled {
+    let mut findings = Findings::default();
+    let index = Index::new(config);
+    let rules = Rules::new(&index, &mut findings);
+    let world = World { index, rules, default_retry: Arc::new(retries::default_policy()) };
+    let gateways = gateways::read_gateways(&world.index, &mut findings);
+    let services = virtual_services::read_virtual_services(&world, &mut findings);
+    virtual_hosts::check_bindings(&services, &gateways, &mut findings);
+    let bindings = Bindings::new(&world.index, &services);
+    let ports = listeners::merge(&world.index, &gateways, &mut findings);
+
+    let route_tables = ports
+        .iter()
+        .map(|port| {
+            let table = virtual_hosts::route_table(port, &bindings);
+            (port.address.route_table(), Arc::new(table))
+        })
+        .collect();
+    let clusters = clusters::reachable(&route_tables)
+        .into_iter()
+        .filter_map(|id| Some((id.clone(), Arc::new(clusters::cluster(&world, id)?))))
+        .collect();
+    let endpoints = endpoint_sets(&world, &clusters, &mut findings);
+    let snapshot = Snapshot {
+        version: SnapshotVersion(0),
+        listeners: ports.iter().map(listeners::listener).collect(),
+        route_tables,
+        clusters,
+        endpoints,
+    };
+    assert_eq!(snapshot.check(), Ok(()), "compile made a snapshot that breaks its promises");
+    Compiled { snapshot, diagnostics: findings.into_sorted() }
+}
+
+/// The endpoint list of every cluster's service port, perhaps empty.
+fn endpoint_sets(
+    world: &World<'_>,
+    clusters: &BTreeMap<ClusterId, Arc<Cluster>>,
+    findings: &mut Findings,
+) -> BTreeMap<ServicePort, Arc<EndpointSet>> {
+    let mut sets: BTreeMap<ServicePort, Arc<EndpointSet>> = BTreeMap::new();
+    for (id, cluster) in clusters {
+        let Some(service) = world.index.service(&id.service.host) else { continue };
+        let set = sets.entry(id.service.clone()).or_insert_with(|| {
+            let port = port_numbered(service.spec, id.service.port);
+            let set =
+                port.map(|port| endpoints::endpoint_set(&world.index, service, port, findings));
+            Arc::new(set.unwrap_or_default())
+        });
+        let is_left_out = |labels| !is_subset(&cluster.labels, labels);
+        let has_endpoints = !set.endpoints.is_empty();
+        if has_endpoints && set.endpoints.iter().all(|endpoint| is_left_out(&endpoint.labels)) {
+            let rule = world.rules.effective(&id.service.host, &service.object.meta.namespace);
+            let Some(rule) = rule else { continue };
+            findings.scope(rule.object, FieldPath::Spec).error(
+                EMPTY_SUBSET,
+                "subsets",
+                format_args!("`{}` selects no endpoint of `{}`", id.subset, id.service),
+                "correct the labels of the subset or of the pods",
+            );
+        }
+    }
+    sets
+}

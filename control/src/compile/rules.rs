@@ -1,0 +1,200 @@
+//! DestinationRules by host: which one is in force for a Service, and what it says for a port
+//! and subset (Istio contract 3.1, 3.2).
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::findings::{DUBIOUS, FieldPath, Findings, UNKNOWN_RULE_HOST};
+use super::index::{Index, Named, is_subset};
+use super::names::{Visibility, full_host};
+use super::patterns::PatternMap;
+use super::rule_checks::check_rule;
+use crate::object::Object;
+use crate::object::destination_rule::{
+    ConnectionPool, DestinationRule, LoadBalancer, PortPolicy, Subset, TrafficPolicy,
+};
+
+/// Namespace whose rules hold for the whole mesh.
+pub(super) const ROOT_NAMESPACE: &str = "istio-system";
+
+/// Rules of one host and one visibility, merged.
+#[derive(Debug)]
+pub(super) struct Rule<'a> {
+    /// The oldest of the merged rules.
+    pub(super) object: &'a Object,
+    /// Base policy.
+    pub(super) policy: Option<&'a TrafficPolicy>,
+    /// By name.
+    pub(super) subsets: BTreeMap<&'a str, &'a Subset>,
+    visibility: Visibility,
+}
+
+#[derive(Default)]
+struct NamespaceRules<'a> {
+    /// With a `workloadSelector` that takes the gateway pod.
+    selected: PatternMap<Vec<Rule<'a>>>,
+    general: PatternMap<Vec<Rule<'a>>>,
+}
+
+/// All usable rules.
+pub(super) struct Rules<'a> {
+    pod_namespace: &'a str,
+    by_namespace: HashMap<&'a str, NamespaceRules<'a>>,
+}
+
+impl<'a> Rules<'a> {
+    /// Checks and merges all rules, in age order.
+    pub(super) fn new(index: &Index<'a>, findings: &mut Findings) -> Self {
+        let mut rules = Self { pod_namespace: &index.pod.namespace, by_namespace: HashMap::new() };
+        for rule in &index.destination_rules {
+            rules.add(index, *rule, findings);
+        }
+        rules
+    }
+
+    fn add(
+        &mut self,
+        index: &Index<'a>,
+        rule: Named<'a, DestinationRule>,
+        findings: &mut Findings,
+    ) {
+        let Named { object, spec } = rule;
+        let mut scope = findings.scope(object, FieldPath::Spec);
+        let subsets = check_rule(spec, &mut scope);
+        if scope.is_broken() {
+            return;
+        }
+        let namespace = object.meta.namespace.as_str();
+        let host = full_host(&spec.host, namespace, &index.pod.domain);
+        if !host.contains('*') && index.service(&host).is_none() {
+            scope.warn(
+                UNKNOWN_RULE_HOST,
+                "host",
+                format_args!("`{host}` is no known service"),
+                "correct the host or create the Service",
+            );
+        }
+        let selector = spec.workload_selector.as_ref();
+        let is_elsewhere = selector.is_some_and(|selector| {
+            namespace != index.pod.namespace
+                || !is_subset(&selector.match_labels, &index.pod.labels)
+        });
+        if is_elsewhere {
+            return;
+        }
+        let of_namespace = self.by_namespace.entry(namespace).or_default();
+        let (map, visibility) = match selector {
+            // Never exported, whatever `exportTo` says.
+            Some(_) => (&mut of_namespace.selected, Visibility::read(["."], namespace)),
+            None => {
+                let values = spec.export_to.iter().map(String::as_str);
+                (&mut of_namespace.general, Visibility::read(values, namespace))
+            }
+        };
+        let same_host = map.entry(&host);
+        match same_host.iter_mut().find(|older| older.visibility == visibility) {
+            Some(older) => older.absorb(rule, &subsets, findings),
+            None => same_host.push(Rule {
+                object,
+                policy: spec.traffic_policy.as_ref(),
+                subsets: subsets.into_iter().map(|s| (s.name.as_str(), s)).collect(),
+                visibility,
+            }),
+        }
+    }
+
+    /// The rule in force for a full host whose Service lives in `service_namespace`: from the
+    /// pod's namespace, then the Service's, then the root namespace.
+    pub(super) fn effective(&self, host: &str, service_namespace: &str) -> Option<&Rule<'a>> {
+        self.own(host)
+            .or_else(|| self.exported(host, service_namespace))
+            .or_else(|| self.exported(host, ROOT_NAMESPACE))
+    }
+
+    /// Rules of the pod's namespace. In the root namespace only its private ones count here, as
+    /// its public ones are the last resort of everyone.
+    fn own(&self, host: &str) -> Option<&Rule<'a>> {
+        let namespace = self.by_namespace.get(self.pod_namespace)?;
+        let is_root = self.pod_namespace == ROOT_NAMESPACE;
+        let counts = |rule: &&Rule<'a>| match is_root {
+            true => rule.visibility.is_only(self.pod_namespace),
+            false => rule.visibility != Visibility::Only(Default::default()),
+        };
+        let mut candidates =
+            namespace.selected.covering(host).chain(namespace.general.covering(host)).flatten();
+        candidates.find(counts)
+    }
+
+    fn exported(&self, host: &str, namespace: &str) -> Option<&Rule<'a>> {
+        let rules = &self.by_namespace.get(namespace)?.general;
+        rules.covering(host).flatten().find(|rule| rule.visibility.includes(self.pod_namespace))
+    }
+}
+
+impl<'a> Rule<'a> {
+    /// Merges a younger rule of the same host: subsets are united, the first policy stays.
+    fn absorb(
+        &mut self,
+        younger: Named<'a, DestinationRule>,
+        subsets: &[&'a Subset],
+        findings: &mut Findings,
+    ) {
+        let mut scope = findings.scope(younger.object, FieldPath::Spec);
+        let holder = &self.object.meta.name;
+        let remedy = "keep one rule per host";
+        match (self.policy, &younger.spec.traffic_policy) {
+            (None, policy) => self.policy = policy.as_ref(),
+            (Some(_), Some(_)) => {
+                let what = format_args!("is ignored: `{holder}` has one for the same host");
+                scope.warn(DUBIOUS, "trafficPolicy", what, remedy);
+            }
+            (Some(_), None) => {}
+        }
+        for subset in subsets {
+            if self.subsets.contains_key(subset.name.as_str()) {
+                let what = format_args!("`{}` is ignored: `{holder}` declares it", subset.name);
+                scope.warn(DUBIOUS, "subsets", what, remedy);
+            } else {
+                self.subsets.insert(&subset.name, subset);
+            }
+        }
+    }
+}
+
+/// The blocks in force for one port and subset; a block is whole or absent, never a mixture.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Policy<'r> {
+    /// Connection pool.
+    pub(super) connection_pool: Option<&'r ConnectionPool>,
+    /// Balancing.
+    pub(super) load_balancer: Option<&'r LoadBalancer>,
+}
+
+impl<'r> Policy<'r> {
+    /// Composes the policy of a rule for a service port and, if named, a subset.
+    pub(super) fn compose(rule: &Rule<'r>, subset: Option<&'r Subset>, port: u16) -> Self {
+        let mut policy = rule.policy.map_or_else(Self::default, |base| {
+            Self::of_port(base, port).unwrap_or(Self {
+                connection_pool: base.connection_pool.as_ref(),
+                load_balancer: base.load_balancer.as_ref(),
+            })
+        });
+        if let Some(own) = subset.and_then(|subset| subset.traffic_policy.as_ref()) {
+            policy.connection_pool = own.connection_pool.as_ref().or(policy.connection_pool);
+            policy.load_balancer = own.load_balancer.as_ref().or(policy.load_balancer);
+            policy = Self::of_port(own, port).unwrap_or(policy);
+        }
+        policy
+    }
+
+    /// The port's own settings, which inherit nothing.
+    fn of_port(policy: &'r TrafficPolicy, port: u16) -> Option<Self> {
+        let is_it = |own: &&PortPolicy| {
+            own.port.as_ref().is_some_and(|selector| selector.number == u32::from(port))
+        };
+        let own = policy.port_level_settings.iter().find(is_it)?;
+        Some(Self {
+            connection_pool: own.connection_pool.as_ref(),
+            load_balancer: own.load_balancer.as_ref(),
+        })
+    }
+}

@@ -1,0 +1,53 @@
+//! The unix-socket carrier: workers of the same host and build. Snapshots travel as sealed memfds
+//! whose descriptors are passed beside small frames, so that all workers share one copy.
+//!
+//! | module | owns |
+//! | --- | --- |
+//! | [`bind`] | the socket's path: its mode, a stale predecessor, its removal |
+//! | [`memfd`] | a snapshot in a sealed memfd |
+//! | `frames` | bytes of one connection to messages and back, with descriptors |
+//! | `handshake` | whether both ends are of one build; pure |
+//! | `connection` | one worker from hello to hang-up |
+
+pub mod bind;
+mod connection;
+mod frames;
+mod handshake;
+pub mod memfd;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::UnixListener;
+use tokio::sync::Semaphore;
+
+use super::SUBSCRIBERS_MAX;
+use super::actor::Publisher;
+
+/// Connections at one time, subscribed or not; more wait in the accept queue.
+const CONNECTIONS_MAX: usize = SUBSCRIBERS_MAX + 64;
+/// Pause after a failed accept, in milliseconds: it fails for want of descriptors or memory.
+const ACCEPT_PAUSE_MS: u64 = 100;
+
+/// Accepts workers for ever.
+pub async fn serve(listener: UnixListener, publisher: Publisher) {
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let publisher = publisher.clone();
+                tokio::spawn(async move {
+                    connection::serve(stream, publisher).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!("control socket: accept failed: {error}");
+                tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;
+            }
+        }
+    }
+}

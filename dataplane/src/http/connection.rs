@@ -1,0 +1,142 @@
+//! Serves one downstream connection, as a task of the worker's thread.
+
+use std::cell::{RefCell, RefMut};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+
+use http::header::HeaderValue;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioTimer;
+use tokio::net::TcpStream;
+
+use super::exchange;
+use super::prefixed::{Prefixed, Spoken};
+use crate::cluster::connect::LocalExecutor;
+use crate::listener::lives::Life;
+use crate::route::bound::BoundTable;
+use crate::telemetry::requests::RequestFigures;
+use crate::worker::published::View;
+
+/// Largest request head, in bytes: 431 beyond.
+const HEAD_BYTES_MAX: usize = 60 * 1024;
+/// Most header fields of a request: 431 beyond.
+const FIELDS_MAX: usize = 100;
+/// Largest read buffer: it grows to this only for bodies that fill it.
+const BUFFER_BYTES_MAX: usize = 400 * 1024;
+/// Concurrent streams of an HTTP/2 connection.
+const STREAMS_MAX: u32 = 100;
+/// Flow-control windows of HTTP/2, in bytes (Envoy edge guide).
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// What the connections of one listener share.
+#[derive(Debug)]
+pub struct Serving {
+    /// Its routes.
+    pub table: View<BoundTable>,
+    /// Value of `server`; `None` = the upstream's passes.
+    pub server_header: Option<HeaderValue>,
+    /// Figures of requests that reach no cluster.
+    pub unrouted: Rc<RequestFigures>,
+    /// Chance, for balancing.
+    pub random: RefCell<fastrand::Rng>,
+}
+
+/// Who is at the other end.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// The client.
+    pub remote: SocketAddr,
+    /// Where it connected to.
+    pub local: SocketAddr,
+    /// The client's address, as headers name it.
+    pub address_text: HeaderValue,
+}
+
+/// One downstream connection.
+#[derive(Debug)]
+pub struct Downstream {
+    serving: Rc<Serving>,
+    peer: Peer,
+    spoken: Spoken,
+}
+
+impl Downstream {
+    /// The routes of this instant.
+    pub fn table(&self) -> Rc<BoundTable> {
+        self.serving.table.load()
+    }
+
+    /// Who is at the other end.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// Value of `server`.
+    pub fn server_header(&self) -> Option<&HeaderValue> {
+        self.serving.server_header.as_ref()
+    }
+
+    /// Figures of requests that reach no cluster.
+    pub fn unrouted(&self) -> &Rc<RequestFigures> {
+        &self.serving.unrouted
+    }
+
+    /// Chance. Not to be held over an `await`.
+    pub fn random(&self) -> RefMut<'_, fastrand::Rng> {
+        self.serving.random.borrow_mut()
+    }
+
+    /// As access logs write it.
+    pub fn protocol(&self) -> &'static str {
+        match self.spoken {
+            Spoken::Http1 => "HTTP/1.1",
+            Spoken::Http2 => "HTTP/2",
+        }
+    }
+}
+
+/// Serves until the client or the worker ends it.
+pub async fn serve(stream: TcpStream, remote: SocketAddr, serving: Rc<Serving>, life: &Life) {
+    let Ok(local) = stream.local_addr() else { return };
+    // Refused only for a socket that is dead already; the first read will say so.
+    let _ = stream.set_nodelay(true);
+    let detecting = pin!(Prefixed::detect(stream));
+    let Some(Ok((stream, spoken))) = life.guard(detecting).await else { return };
+    let address = remote.ip().to_canonical().to_string();
+    let address_text =
+        HeaderValue::from_str(&address).unwrap_or_else(|_| HeaderValue::from_static("-"));
+    let peer = Peer { remote, local, address_text };
+    let downstream = Rc::new(Downstream { serving, peer, spoken });
+    let service = service_fn(move |request| exchange::serve(Rc::clone(&downstream), request));
+    // A connection's end has no one to be told to: requests on it have their own accounts.
+    match spoken {
+        Spoken::Http1 => {
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(None)
+                .max_headers(FIELDS_MAX)
+                .max_header_size(HEAD_BYTES_MAX)
+                .max_buf_size(BUFFER_BYTES_MAX)
+                .pipeline_flush(true)
+                .serve_connection(stream, service)
+                .with_upgrades();
+            life.drive(pin!(connection), http1::UpgradeableConnection::graceful_shutdown).await;
+        }
+        Spoken::Http2 => {
+            let connection = http2::Builder::new(LocalExecutor)
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(STREAMS_MAX)
+                .initial_stream_window_size(STREAM_WINDOW_BYTES)
+                .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+                .max_header_list_size(HEAD_BYTES_MAX as u32)
+                .serve_connection(stream, service);
+            life.drive(pin!(connection), http2::Connection::graceful_shutdown).await;
+        }
+    }
+}
+
+/// Ends a connection without harm to the requests on it.
+pub type Graceful<C> = fn(Pin<&mut C>);

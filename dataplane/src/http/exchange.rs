@@ -1,0 +1,302 @@
+//! One request from its head to its response: all of its control flow.
+
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fairway_shared::snapshot::route::Fault;
+use http::header::{self, HeaderValue};
+use http::request::Parts;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use super::connection::Downstream;
+use super::edited::EditedBy;
+use super::flag::Flags;
+use super::forward::{Answer, BodySource, Forwarding, Limits, Outgoing};
+use super::mirror::{Mirrors, is_hit};
+use super::reply::ProxyError;
+use super::request::{self, Head, Upgrade};
+use super::response::{Account, ReplyBody, UpstreamBody, grpc_status};
+use super::retry;
+use super::tunnel;
+use crate::clock;
+use crate::route::action::{ActionKind, Direct, Forward};
+use crate::route::bound::BoundTable;
+use crate::route::cors::{Cors, Verdict};
+use crate::route::redirect;
+use crate::route::table::{CompiledRoute, Lookup};
+
+/// Answers one request. Whatever goes wrong becomes a response.
+///
+/// # Errors
+/// None; the type is what `hyper` asks for.
+pub async fn serve(
+    downstream: Rc<Downstream>,
+    request: Request<Incoming>,
+) -> Result<Response<ReplyBody>, Infallible> {
+    let started = clock::now();
+    let (mut parts, body) = request.into_parts();
+    let mut account = Account::new(started, downstream.unrouted());
+    let (mut response, flags) = match Head::check(&mut parts) {
+        Err(error) => (error.reply(false), error.flags()),
+        Ok(head) => {
+            account.set_grpc(head.is_grpc);
+            let exchange = Exchange { downstream: &downstream, head: &head, started };
+            let mut notes = Flags::NONE;
+            match exchange.answer(parts, body, &mut account, &mut notes).await {
+                Ok(response) => (response, notes),
+                Err(error) => (error.reply(head.is_grpc), notes.and(error.flags())),
+            }
+        }
+    };
+    if let Some(server) = downstream.server_header() {
+        response.headers_mut().insert(header::SERVER, server.clone());
+    }
+    account.answer(response.status().as_u16(), flags);
+    response.body_mut().settle(account);
+    Ok(response)
+}
+
+/// What stays the same while a request is answered.
+struct Exchange<'a> {
+    downstream: &'a Rc<Downstream>,
+    head: &'a Head,
+    started: std::time::Instant,
+}
+
+impl Exchange<'_> {
+    async fn answer(
+        &self,
+        parts: Parts,
+        body: Incoming,
+        account: &mut Account,
+        notes: &mut Flags,
+    ) -> Result<Response<ReplyBody>, ProxyError> {
+        // Loaded once: the request sees one version of the routes.
+        let table = self.downstream.table();
+        let host = self.head.host();
+        let view = self.head.view(&parts, &host);
+        let index = match table.routes.lookup(&view) {
+            Lookup::NotFound => return Err(ProxyError::RouteNotFound),
+            Lookup::HttpsRedirect => return Ok(moved(&redirect::https_location(&view))),
+            Lookup::Route(index) => index,
+        };
+        let route = table.routes.route(index);
+        if let Some(fault) = &route.action.fault {
+            inject(fault, notes).await?;
+        }
+        let verdict = route.action.cors.as_deref().map(|cors| {
+            let verdict = cors.judge(&parts.method, &parts.headers);
+            (cors, verdict)
+        });
+        if let Some(response) = verdict.as_ref().and_then(preflight) {
+            return Ok(response);
+        }
+        let mut response = match &route.action.kind {
+            ActionKind::Forward(forward) => {
+                self.forward(parts, body, &table, route, forward, account, notes).await?
+            }
+            ActionKind::Redirect(redirect) => {
+                let mut response = moved(&redirect.location(&view));
+                *response.status_mut() = redirect.status;
+                let edits = std::slice::from_ref(&redirect.edits);
+                EditedBy::new(edits, self.downstream, &view).apply(response.headers_mut());
+                response
+            }
+            ActionKind::Direct(direct) => {
+                let mut response = fixed(direct);
+                let edits = std::slice::from_ref(&direct.edits);
+                EditedBy::new(edits, self.downstream, &view).apply(response.headers_mut());
+                response
+            }
+        };
+        if let Some((cors, Verdict::Mark(origin))) = verdict {
+            cors.mark(origin, response.headers_mut());
+        }
+        Ok(response)
+    }
+
+    /// Sends the request to one of the route's destinations.
+    #[expect(clippy::too_many_arguments, reason = "one call, all of different types")]
+    async fn forward(
+        &self,
+        mut parts: Parts,
+        body: Incoming,
+        table: &BoundTable,
+        route: &CompiledRoute,
+        forward: &Forward,
+        account: &mut Account,
+        notes: &mut Flags,
+    ) -> Result<Response<ReplyBody>, ProxyError> {
+        let chosen = forward.weights.choose(table.step(forward.cursor));
+        let target = &forward.targets[chosen];
+        let cluster = table.cluster(target.cluster).ok_or(ProxyError::ClusterNotFound)?;
+        account.route_to(cluster);
+        let host = self.head.host();
+        let edits = [&*target.request_edits, &*target.response_edits];
+        let edited = edits
+            .map(|edits| EditedBy::new(edits, self.downstream, &self.head.view(&parts, &host)));
+        let client_end = tunnel::End::take(&mut parts.extensions);
+        request::prepare(&mut parts, self.head, self.downstream.peer());
+        self.rewrite(&mut parts, route, forward)?;
+        let [on_request, on_response] = edited;
+        on_request.apply(&mut parts.headers);
+        if forward.authority.is_none()
+            && let Some(value) = target.host_edit(forward.targets.len() > 1)
+            && let Some(value) = on_request.resolve(value)
+        {
+            parts.headers.insert(header::HOST, value);
+        }
+        let limits = Limits {
+            deadline: forward.timeout.map(|timeout| self.started + timeout),
+            per_try: forward
+                .retry
+                .as_deref()
+                .and_then(|retry| retry.per_try_timeout_ms)
+                .map(Duration::from_millis),
+        };
+        if let Some(expected) = limits.per_try.or(forward.timeout) {
+            request::set_expected_timeout(&mut parts.headers, expected);
+        }
+        let forwarding = Forwarding {
+            downstream: self.downstream,
+            cluster,
+            limits,
+            retry: forward.retry.as_deref(),
+            version: parts.version,
+            is_grpc: self.head.is_grpc,
+        };
+        let outgoing = Outgoing { method: parts.method, uri: parts.uri, headers: parts.headers };
+        let mirrors = Mirrors::choose(&forward.mirrors, table, &outgoing);
+        let keep = !mirrors.is_empty()
+            || forwarding
+                .retry
+                .is_some_and(|retry| retry::may_follow_sending(retry, self.head.is_grpc));
+        let mut body = BodySource::new(body, keep);
+        let ended = forwarding.run(outgoing, &mut body).await;
+        mirrors.send(self.downstream, &body);
+        let (answer, is_exhausted) = ended.map_err(|(error, is_exhausted)| {
+            note_exhausted(notes, is_exhausted);
+            error
+        })?;
+        note_exhausted(notes, is_exhausted);
+        if self.head.is_grpc {
+            account.set_grpc_status(grpc_status(answer.response.headers()));
+        }
+        let requests_max = cluster.policy.load().requests_per_connection_max;
+        self.respond(answer, client_end, &on_response, limits, requests_max)
+    }
+
+    fn rewrite(
+        &self,
+        parts: &mut Parts,
+        route: &CompiledRoute,
+        forward: &Forward,
+    ) -> Result<(), ProxyError> {
+        if let Some(change) = &forward.path {
+            let path = parts.uri.path().to_owned();
+            let changed = change.apply(&path);
+            if changed != path {
+                request::set_path(&mut parts.uri, &changed).ok_or_else(|| {
+                    tracing::debug!(route = route.source.origin, "rewrite makes no valid path");
+                    ProxyError::BadPath
+                })?;
+                request::set_original_path(&mut parts.headers, &path);
+            }
+        }
+        if let Some(authority) = &forward.authority {
+            parts.headers.insert(header::HOST, authority.clone());
+        }
+        Ok(())
+    }
+
+    /// The upstream's response as the client gets it.
+    fn respond(
+        &self,
+        answer: Answer,
+        client_end: Option<tunnel::End>,
+        edits: &EditedBy<'_>,
+        limits: Limits,
+        requests_max: u32,
+    ) -> Result<Response<ReplyBody>, ProxyError> {
+        let Answer { response, connection, busy, upstream_time } = answer;
+        let (mut parts, body) = response.into_parts();
+        let upgrade = parts.headers.get(header::UPGRADE).cloned();
+        let mut headers = std::mem::take(&mut parts.headers);
+        request::remove_hop_by_hop(&mut headers);
+        request::set_upstream_time(&mut headers, upstream_time);
+        edits.apply(&mut headers);
+        let body = if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            let ends = (client_end, tunnel::End::take(&mut parts.extensions));
+            let (Upgrade::WebSocket, Some(upgrade), (Some(client), Some(upstream))) =
+                (self.head.upgrade, upgrade, ends)
+            else {
+                return Err(ProxyError::UpstreamProtocol);
+            };
+            headers.insert(header::UPGRADE, upgrade);
+            headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            tunnel::start(client, upstream, connection, busy);
+            ReplyBody::full(Bytes::new())
+        } else {
+            let body = UpstreamBody::new(body, connection, busy, requests_max);
+            ReplyBody::upstream(body.until(limits.deadline))
+        };
+        let mut reply = Response::new(body);
+        *reply.status_mut() = parts.status;
+        *reply.headers_mut() = headers;
+        Ok(reply)
+    }
+}
+
+fn note_exhausted(notes: &mut Flags, is_exhausted: bool) {
+    if is_exhausted {
+        *notes = notes.and(Flags::RETRIES_EXHAUSTED);
+    }
+}
+
+/// Delays, then aborts, each for its share (Istio contract 2.10).
+async fn inject(fault: &Fault, notes: &mut Flags) -> Result<(), ProxyError> {
+    if let Some((millis, share)) = fault.delay
+        && is_hit(share)
+    {
+        *notes = notes.and(Flags::FAULT_DELAY);
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+    }
+    match fault.abort {
+        Some((status, share)) if is_hit(share) => Err(ProxyError::FaultAbort(status)),
+        _ => Ok(()),
+    }
+}
+
+fn preflight((cors, verdict): &(&Cors, Verdict)) -> Option<Response<ReplyBody>> {
+    let mut response = Response::new(ReplyBody::full(Bytes::new()));
+    match verdict {
+        Verdict::Preflight(origin) => {
+            cors.mark_preflight(origin.clone(), response.headers_mut());
+            Some(response)
+        }
+        Verdict::Refuse => Some(response),
+        Verdict::Pass | Verdict::Mark(_) => None,
+    }
+}
+
+fn moved(location: &str) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::full(Bytes::new()));
+    *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
+    if let Ok(location) = HeaderValue::from_str(location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+fn fixed(direct: &Direct) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::full(direct.body.clone()));
+    *response.status_mut() = direct.status;
+    if !direct.body.is_empty() {
+        let plain = HeaderValue::from_static("text/plain");
+        response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    }
+    response
+}

@@ -1,0 +1,413 @@
+//! Sends a request upstream: picks an endpoint, finds a connection, tries again where the route
+//! allows it, and returns the response while its body still streams.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use fairway_shared::snapshot::cluster::UpstreamProtocol;
+use fairway_shared::snapshot::route::RetryPolicy;
+use http::{HeaderMap, Method, Request, Response, Uri, Version};
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http2;
+
+use super::body::{Replay, RequestBody};
+use super::connection::Downstream;
+use super::reply::ProxyError;
+use super::request;
+use super::retry::{self, TryEnd};
+use crate::clock;
+use crate::cluster::actor::ClusterView;
+use crate::cluster::connect::{self, ConnectError};
+use crate::cluster::handle::ClusterHandle;
+use crate::cluster::pool::Connection;
+use crate::subset::balance::SubsetView;
+use crate::subset::host::{Busy, Host};
+
+/// A pooled connection that idled this long may be closing at the other end just now; a request
+/// that can be repeated safely is then kept for one silent repetition.
+const STALE_AFTER: Duration = Duration::from_millis(500);
+/// Silent repetitions on connections that turned out to be dead, at most.
+const STALE_TRIES_MAX: u32 = 3;
+
+/// A request head as it goes upstream.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    /// Its method.
+    pub method: Method,
+    /// Path and query; scheme and authority only for HTTP/2.
+    pub uri: Uri,
+    /// All its fields, Host among them.
+    pub headers: HeaderMap,
+}
+
+/// A request body and whether it can be had again.
+#[derive(Debug)]
+pub enum BodySource {
+    /// There is none.
+    None,
+    /// It can be sent once.
+    Once(Option<Incoming>),
+    /// A copy of another request's, to be sent once.
+    Ready(Option<RequestBody>),
+    /// It can be sent until more was read than is kept.
+    Again(Replay),
+}
+
+impl BodySource {
+    /// Keeps the body only if a retry could need it.
+    pub fn new(incoming: Incoming, keep: bool) -> Self {
+        match (incoming.is_end_stream(), keep) {
+            (true, _) => Self::None,
+            (false, true) => Self::Again(Replay::new(incoming)),
+            (false, false) => Self::Once(Some(incoming)),
+        }
+    }
+
+    fn next(&mut self) -> Option<RequestBody> {
+        match self {
+            Self::None => Some(RequestBody::Empty),
+            Self::Once(body) => body.take().map(RequestBody::Stream),
+            Self::Ready(body) => body.take(),
+            Self::Again(replay) => replay.again().map(RequestBody::Replay),
+        }
+    }
+
+    /// The whole body once more, if it has been read to its end and all of it is kept.
+    pub fn complete(&self) -> Option<RequestBody> {
+        match self {
+            Self::None => Some(RequestBody::Empty),
+            Self::Once(_) | Self::Ready(_) => None,
+            Self::Again(replay) => replay.again_complete().map(RequestBody::Replay),
+        }
+    }
+
+    fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+
+    /// Could [`Self::next`] return a body?
+    fn can_be_sent(&self) -> bool {
+        match self {
+            Self::None => true,
+            Self::Once(body) => body.is_some(),
+            Self::Ready(body) => body.is_some(),
+            Self::Again(replay) => replay.is_kept(),
+        }
+    }
+}
+
+/// When a request must be answered.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Limits {
+    /// The whole request with its tries.
+    pub deadline: Option<Instant>,
+    /// Each try.
+    pub per_try: Option<Duration>,
+}
+
+/// A response whose body still streams, with all that it streams on.
+#[derive(Debug)]
+pub struct Answer {
+    /// As received.
+    pub response: Response<Incoming>,
+    /// The connection, if the body needs to be driven.
+    pub connection: Option<Connection>,
+    /// The endpoint.
+    pub busy: Busy,
+    /// How long the upstream took, from the request's head to the response's.
+    pub upstream_time: Duration,
+}
+
+/// One request on its way to one cluster.
+pub struct Forwarding<'a> {
+    /// Whose request.
+    pub downstream: &'a Downstream,
+    /// Where to.
+    pub cluster: &'a Rc<ClusterHandle>,
+    /// When it must be answered.
+    pub limits: Limits,
+    /// When it is tried again.
+    pub retry: Option<&'a RetryPolicy>,
+    /// The client's version, for clusters that follow it.
+    pub version: Version,
+    /// A gRPC request.
+    pub is_grpc: bool,
+}
+
+/// A way to an endpoint.
+enum Channel {
+    Own(Connection),
+    Shared(http2::SendRequest<RequestBody>),
+}
+
+/// A failed try, and the request if it is sure that none of it was processed.
+struct Failure {
+    error: ProxyError,
+    unsent: Option<Request<RequestBody>>,
+}
+
+impl From<ProxyError> for Failure {
+    fn from(error: ProxyError) -> Self {
+        Self { error, unsent: None }
+    }
+}
+
+/// The state of the tries so far.
+struct Tries {
+    tried: Vec<Rc<Host>>,
+    /// Repetitions the policy still allows.
+    left: u32,
+    /// Number of the current try, from 1.
+    number: u32,
+    stale: u32,
+}
+
+impl Forwarding<'_> {
+    /// Runs the tries. The flag says that retries ran out.
+    ///
+    /// # Errors
+    /// How the last try failed.
+    pub async fn run(
+        &self,
+        mut outgoing: Outgoing,
+        body: &mut BodySource,
+    ) -> Result<(Answer, bool), (ProxyError, bool)> {
+        let policy = self.cluster.policy.load();
+        let subset = self.cluster.subset.load();
+        let version = self.upstream_version(&policy);
+        let mut tries = Tries {
+            tried: Vec::new(),
+            left: self.retry.map_or(0, |retry| retry.attempts),
+            number: 1,
+            stale: 0,
+        };
+        loop {
+            let end = self.try_once(&policy, &subset, version, &mut outgoing, body, &mut tries);
+            let end = end.await;
+            let is_wanted = |retry: &RetryPolicy| match &end {
+                Ok(answer) => {
+                    let head = &answer.response;
+                    retry::is_wanted(retry, TryEnd::Answered(head.status(), head.headers()))
+                }
+                Err(error) => retry::is_wanted(retry, TryEnd::Failed(*error)),
+            };
+            let Some(retry) = self.retry.filter(|retry| is_wanted(retry)) else {
+                return end.map(|a| (a, false)).map_err(|e| (e, false));
+            };
+            if tries.left == 0 || !body.can_be_sent() {
+                let is_exhausted = tries.left == 0;
+                return end.map(|a| (a, is_exhausted)).map_err(|e| (e, is_exhausted));
+            }
+            drop(end);
+            tries.left -= 1;
+            let wait = retry::backoff(retry, tries.number, fastrand::f64());
+            tries.number += 1;
+            self.within(self.limits.deadline, ProxyError::TimedOut, tokio::time::sleep(wait))
+                .await
+                .map_err(|error| (error, false))?;
+            request::set_attempt(&mut outgoing.headers, tries.number);
+        }
+    }
+
+    /// One try on one endpoint; repeated silently where the pooled connection was dead already.
+    async fn try_once(
+        &self,
+        policy: &ClusterView,
+        subset: &SubsetView,
+        version: Version,
+        outgoing: &mut Outgoing,
+        body: &mut BodySource,
+        tries: &mut Tries,
+    ) -> Result<Answer, ProxyError> {
+        let per_try = self.limits.per_try.map(|limit| Instant::now() + limit);
+        let (deadline, late) = match (per_try, self.limits.deadline) {
+            (Some(each), Some(all)) if all <= each => (Some(all), ProxyError::TimedOut),
+            (Some(each), _) => (Some(each), ProxyError::TryTimedOut),
+            (None, all) => (all, ProxyError::TimedOut),
+        };
+        loop {
+            let picked = subset.pick(&tries.tried, &mut self.downstream.random());
+            let host = Rc::clone(picked.ok_or(ProxyError::NoHealthyUpstream)?);
+            let may_repeat = self.retry.is_some_and(|retry| tries.left > 0 && retry.attempts > 0);
+            if may_repeat && self.retry.is_some_and(|retry| retry.ignore_previous_hosts) {
+                tries.tried.push(Rc::clone(&host));
+            }
+            let busy = Busy::new(host);
+            let acquiring = self.acquire(policy, busy.host(), version);
+            let channel = self.within(deadline, late, acquiring).await??;
+            let is_stale = channel.is_stale() && body.is_none() && outgoing.method.is_idempotent();
+            let may_follow =
+                || self.retry.is_some_and(|retry| retry::may_follow_sending(retry, self.is_grpc));
+            let keep = is_stale || (may_repeat && may_follow());
+            let head = if keep { outgoing.clone() } else { std::mem::take(outgoing) };
+            let request = head.request(version, body.next().ok_or(ProxyError::ClientBody)?);
+            let is_pooled = channel.is_pooled();
+            let sent = self.within(deadline, late, channel.send(request, busy)).await?;
+            let failure = match sent {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            let was_dead = is_stale || (is_pooled && failure.unsent.is_some());
+            if failure.error != ProxyError::UpstreamClosed
+                || !was_dead
+                || tries.stale == STALE_TRIES_MAX
+            {
+                if let Some(unsent) = failure.unsent {
+                    outgoing.recover(unsent, body);
+                }
+                return Err(failure.error);
+            }
+            tries.stale += 1;
+            if let Some(unsent) = failure.unsent {
+                outgoing.recover(unsent, body);
+            }
+        }
+    }
+
+    /// A connection of the pool or a fresh one.
+    async fn acquire(
+        &self,
+        policy: &ClusterView,
+        host: &Rc<Host>,
+        version: Version,
+    ) -> Result<Channel, ProxyError> {
+        let (limit, open) = (policy.connect_timeout, &self.cluster.open);
+        if version == Version::HTTP_2 {
+            if let Some(sender) = host.pool.shared() {
+                return Ok(Channel::Shared(sender));
+            }
+            let sender = connect::http2(host.address, limit, open).await?;
+            host.pool.share(sender.clone());
+            return Ok(Channel::Shared(sender));
+        }
+        let pooled = poll_fn(|cx| std::task::Poll::Ready(host.pool.take(cx))).await;
+        Ok(Channel::Own(match pooled {
+            Some(connection) => connection,
+            None => connect::http1(host.address, limit, open).await?,
+        }))
+    }
+
+    fn upstream_version(&self, policy: &ClusterView) -> Version {
+        match policy.protocol {
+            UpstreamProtocol::Http1 => Version::HTTP_11,
+            UpstreamProtocol::Http2 => Version::HTTP_2,
+            UpstreamProtocol::FromClient => self.version,
+        }
+    }
+
+    /// Arms a timer only where there is a deadline.
+    async fn within<F: Future>(
+        &self,
+        deadline: Option<Instant>,
+        late: ProxyError,
+        future: F,
+    ) -> Result<F::Output, ProxyError> {
+        let future = pin!(future);
+        match deadline {
+            None => Ok(future.await),
+            Some(at) => tokio::time::timeout_at(at.into(), future).await.map_err(|_| late),
+        }
+    }
+}
+
+impl Default for Outgoing {
+    fn default() -> Self {
+        Self { method: Method::GET, uri: Uri::default(), headers: HeaderMap::new() }
+    }
+}
+
+impl Outgoing {
+    fn request(self, version: Version, body: RequestBody) -> Request<RequestBody> {
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.uri;
+        *request.headers_mut() = self.headers;
+        let (mut parts, body) = request.into_parts();
+        request::set_upstream_form(&mut parts, version);
+        Request::from_parts(parts, body)
+    }
+
+    /// Takes back a request that was not sent.
+    fn recover(&mut self, unsent: Request<RequestBody>, body: &mut BodySource) {
+        let (parts, unsent_body) = unsent.into_parts();
+        if let Some(authority) = parts.uri.authority()
+            && let Ok(host) = http::HeaderValue::from_str(authority.as_str())
+        {
+            self.headers.insert(http::header::HOST, host);
+        }
+        *self = Self { method: parts.method, uri: parts.uri, headers: parts.headers };
+        match (body, unsent_body) {
+            (BodySource::Once(slot), RequestBody::Stream(incoming)) => *slot = Some(incoming),
+            (BodySource::Ready(slot), unsent) => *slot = Some(unsent),
+            _ => {}
+        }
+    }
+}
+
+impl Channel {
+    fn is_pooled(&self) -> bool {
+        match self {
+            Self::Own(connection) => connection.requests() > 0,
+            Self::Shared(_) => true,
+        }
+    }
+
+    fn is_stale(&self) -> bool {
+        match self {
+            Self::Own(connection) => {
+                connection.requests() > 0 && connection.idle_for() >= STALE_AFTER
+            }
+            Self::Shared(_) => false,
+        }
+    }
+
+    /// Sends, and drives the connection until the response's head is there.
+    async fn send(self, request: Request<RequestBody>, busy: Busy) -> Result<Answer, Failure> {
+        let started = clock::now();
+        let (response, connection) = match self {
+            Self::Own(mut connection) => {
+                let mut response = pin!(connection.sender().try_send_request(request));
+                let mut is_over = false;
+                let received = poll_fn(|cx| {
+                    is_over = is_over || connection.poll_drive(cx).is_ready();
+                    response.as_mut().poll(cx)
+                });
+                (received.await, Some(connection))
+            }
+            Self::Shared(mut sender) => (sender.try_send_request(request).await, None),
+        };
+        let response = response.map_err(|mut error| Failure {
+            unsent: error.take_message(),
+            error: failure_of(error.error()),
+        })?;
+        let upstream_time = clock::now().saturating_duration_since(started);
+        Ok(Answer { response, connection, busy, upstream_time })
+    }
+}
+
+impl From<ConnectError> for ProxyError {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Failed(_) => Self::ConnectFailed,
+            ConnectError::TimedOut => Self::ConnectTimedOut,
+        }
+    }
+}
+
+/// What a failed exchange means.
+fn failure_of(error: &hyper::Error) -> ProxyError {
+    use std::error::Error;
+    let h2 = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+    match h2 {
+        Some(h2) if h2.reason() == Some(h2::Reason::REFUSED_STREAM) => ProxyError::UpstreamRefused,
+        Some(h2) if h2.is_go_away() => ProxyError::UpstreamRefused,
+        Some(h2) if h2.is_reset() => ProxyError::UpstreamReset,
+        Some(h2) if h2.is_io() => ProxyError::UpstreamClosed,
+        Some(_) => ProxyError::UpstreamProtocol,
+        None if error.is_parse() => ProxyError::UpstreamProtocol,
+        None if error.is_user() => ProxyError::ClientBody,
+        None => ProxyError::UpstreamClosed,
+    }
+}

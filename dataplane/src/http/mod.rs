@@ -1,0 +1,20 @@
+//! HTTP, from a downstream connection's first byte to a response's last.
+//!
+//! A request walks `connection` → `request` → `exchange`, which calls in order the route table,
+//! the route's action, the cluster's views, the pool, the upstream. Nothing on that way waits for
+//! a mailbox, takes a lock or looks anything up by name but host and path.
+
+pub mod body;
+pub mod connection;
+pub mod edited;
+pub mod exchange;
+pub mod flag;
+pub mod forward;
+pub mod mirror;
+pub mod normalise;
+pub mod prefixed;
+pub mod reply;
+pub mod request;
+pub mod response;
+pub mod retry;
+pub mod tunnel;

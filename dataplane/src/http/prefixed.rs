@@ -1,0 +1,105 @@
+//! A stream whose first bytes were read already, to tell HTTP/1.1 from HTTP/2.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+use hyper::rt::ReadBufCursor;
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+
+/// What a client that speaks HTTP/2 sends first (RFC 9113 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Bytes of the first read: a usual request head in one go.
+const FIRST_READ_BYTES: usize = 4096;
+
+/// What a connection speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spoken {
+    /// HTTP/1.x.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+/// A client's stream with the bytes read ahead.
+#[derive(Debug)]
+pub struct Prefixed {
+    ahead: Bytes,
+    stream: TokioIo<TcpStream>,
+}
+
+impl Prefixed {
+    fn new(ahead: Vec<u8>, stream: TcpStream) -> Self {
+        Self { ahead: ahead.into(), stream: TokioIo::new(stream) }
+    }
+
+    /// Reads until it is clear what the client speaks.
+    ///
+    /// # Errors
+    /// The stream's; `UnexpectedEof` if the client says nothing.
+    pub async fn detect(mut stream: TcpStream) -> io::Result<(Self, Spoken)> {
+        // An idle connection holds no buffer.
+        stream.readable().await?;
+        let mut ahead = Vec::with_capacity(FIRST_READ_BYTES);
+        loop {
+            if stream.read_buf(&mut ahead).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let compared = ahead.len().min(PREFACE.len());
+            if ahead[..compared] != PREFACE[..compared] {
+                return Ok((Self::new(ahead, stream), Spoken::Http1));
+            }
+            if compared == PREFACE.len() {
+                return Ok((Self::new(ahead, stream), Spoken::Http2));
+            }
+        }
+    }
+}
+
+impl hyper::rt::Read for Prefixed {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.ahead.has_remaining() {
+            let count = self.ahead.remaining().min(buf.remaining());
+            buf.put_slice(&self.ahead.split_to(count));
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl hyper::rt::Write for Prefixed {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,171 @@
+//! Answers that the gateway makes itself: one closed list of cases, decided by `match`
+//! (Istio contract 2.12).
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+
+use super::flag::Flags;
+use super::response::ReplyBody;
+use fairway_shared::snapshot::route::AbortStatus;
+
+/// Why a request is not answered by an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyError {
+    /// No virtual host, or none of its routes.
+    RouteNotFound,
+    /// The route's cluster does not exist.
+    ClusterNotFound,
+    /// The cluster has no endpoint.
+    NoHealthyUpstream,
+    /// Refused, unreachable, reset while connecting.
+    ConnectFailed,
+    /// The cluster's connect timeout passed.
+    ConnectTimedOut,
+    /// Closed before a response head.
+    UpstreamClosed,
+    /// Stream reset before a response head.
+    UpstreamReset,
+    /// Stream refused before it was processed (HTTP/2).
+    UpstreamRefused,
+    /// The response is not valid HTTP.
+    UpstreamProtocol,
+    /// The route's timeout passed.
+    TimedOut,
+    /// The last try's timeout passed.
+    TryTimedOut,
+    /// The client broke its request off or sent garbage in its body.
+    ClientBody,
+    /// No Host, or more than one, or one that is not valid.
+    BadHost,
+    /// HTTP/1.0 or older.
+    LowVersion,
+    /// The path cannot be made canonical.
+    BadPath,
+    /// CONNECT, or an upgrade other than WebSocket.
+    UpgradeRefused,
+    /// An injected abort.
+    FaultAbort(AbortStatus),
+}
+
+impl ProxyError {
+    /// HTTP status.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::RouteNotFound => StatusCode::NOT_FOUND,
+            Self::ClusterNotFound
+            | Self::NoHealthyUpstream
+            | Self::ConnectFailed
+            | Self::ConnectTimedOut
+            | Self::UpstreamClosed
+            | Self::UpstreamRefused
+            | Self::UpstreamReset => StatusCode::SERVICE_UNAVAILABLE,
+            Self::UpstreamProtocol => StatusCode::BAD_GATEWAY,
+            Self::TimedOut | Self::TryTimedOut => StatusCode::GATEWAY_TIMEOUT,
+            Self::ClientBody | Self::BadHost | Self::BadPath => StatusCode::BAD_REQUEST,
+            Self::LowVersion => StatusCode::UPGRADE_REQUIRED,
+            Self::UpgradeRefused => StatusCode::FORBIDDEN,
+            Self::FaultAbort(AbortStatus::Grpc(_)) => StatusCode::OK,
+            Self::FaultAbort(AbortStatus::Http(code)) => {
+                StatusCode::from_u16(code).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
+            }
+        }
+    }
+
+    /// Response flags.
+    pub fn flags(self) -> Flags {
+        match self {
+            Self::RouteNotFound => Flags::NO_ROUTE,
+            Self::ClusterNotFound => Flags::NO_CLUSTER,
+            Self::NoHealthyUpstream => Flags::NO_HEALTHY_UPSTREAM,
+            Self::ConnectFailed | Self::ConnectTimedOut => Flags::CONNECT_FAILURE,
+            Self::UpstreamClosed => Flags::UPSTREAM_CLOSED,
+            Self::UpstreamReset | Self::UpstreamRefused => Flags::UPSTREAM_RESET,
+            Self::UpstreamProtocol => Flags::UPSTREAM_PROTOCOL,
+            Self::TimedOut | Self::TryTimedOut => Flags::TIMEOUT,
+            Self::ClientBody => Flags::CLIENT_PROTOCOL,
+            Self::FaultAbort(_) => Flags::FAULT_ABORT,
+            Self::BadHost | Self::LowVersion | Self::BadPath | Self::UpgradeRefused => Flags::NONE,
+        }
+    }
+
+    /// Body, as Envoy words it.
+    pub fn body(self) -> &'static str {
+        match self {
+            Self::NoHealthyUpstream => "no healthy upstream",
+            Self::ConnectFailed => {
+                "upstream connect error or disconnect/reset before headers. reset reason: remote \
+                 connection failure"
+            }
+            Self::ConnectTimedOut => {
+                "upstream connect error or disconnect/reset before headers. reset reason: \
+                 connection timeout"
+            }
+            Self::UpstreamClosed => {
+                "upstream connect error or disconnect/reset before headers. reset reason: \
+                 connection termination"
+            }
+            Self::UpstreamReset | Self::UpstreamRefused => {
+                "upstream connect error or disconnect/reset before headers. reset reason: remote \
+                 reset"
+            }
+            Self::UpstreamProtocol => {
+                "upstream connect error or disconnect/reset before headers. reset reason: protocol \
+                 error"
+            }
+            Self::TimedOut | Self::TryTimedOut => "upstream request timeout",
+            Self::ClientBody => "Bad Request",
+            Self::FaultAbort(_) => "fault filter abort",
+            Self::RouteNotFound
+            | Self::ClusterNotFound
+            | Self::BadHost
+            | Self::LowVersion
+            | Self::BadPath
+            | Self::UpgradeRefused => "",
+        }
+    }
+
+    /// The answer. A gRPC caller gets status 200 with the failure in `grpc-status`.
+    pub fn reply(self, is_grpc: bool) -> Response<ReplyBody> {
+        let (status, body) = (self.status(), self.body());
+        match self {
+            Self::FaultAbort(AbortStatus::Grpc(code)) => grpc(code.into(), body),
+            _ if is_grpc => grpc(grpc_status(status), body),
+            _ => text(status, body),
+        }
+    }
+}
+
+fn text(status: StatusCode, body: &'static str) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::full(Bytes::from_static(body.as_bytes())));
+    *response.status_mut() = status;
+    if !body.is_empty() {
+        let plain = HeaderValue::from_static("text/plain");
+        response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    }
+    response
+}
+
+fn grpc(code: u16, message: &'static str) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::full(Bytes::new()));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(HeaderName::from_static("grpc-status"), HeaderValue::from(code));
+    if !message.is_empty() {
+        let message = HeaderValue::from_static(message);
+        headers.insert(HeaderName::from_static("grpc-message"), message);
+    }
+    response
+}
+
+/// HTTP status of a local reply to gRPC status (Istio contract 2.12, last line).
+fn grpc_status(status: StatusCode) -> u16 {
+    match status.as_u16() {
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 502 | 503 | 504 => 14,
+        _ => 2,
+    }
+}

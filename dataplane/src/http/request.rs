@@ -1,0 +1,364 @@
+//! A request as the gateway understands it: host and path canonical, hop-by-hop fields gone, the
+//! gateway's own fields added (Istio contract 6.5 to 6.7, RFC 9110 7.6.1).
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use fairway_shared::matching::canonical_host;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::uri::{Authority, PathAndQuery, Uri};
+use http::{Method, Version};
+
+use super::connection::Peer;
+use super::normalise;
+use super::reply::ProxyError;
+use crate::route::predicate::RequestView;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const EXTERNAL_ADDRESS: HeaderName = HeaderName::from_static("x-envoy-external-address");
+const ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
+const ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
+const EXPECTED_TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
+const UPSTREAM_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
+const CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+/// Fields that only the gateway may set.
+const RESERVED_PREFIX: &str = "x-envoy-";
+
+/// What a client asks to turn its connection into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upgrade {
+    /// Nothing.
+    None,
+    /// A WebSocket.
+    WebSocket,
+}
+
+/// What a request's head says, once its form is found to be good.
+#[derive(Debug)]
+pub struct Head {
+    /// Host or `:authority` as received.
+    pub authority: HeaderValue,
+    /// Asked for.
+    pub upgrade: Upgrade,
+    /// `content-type: application/grpc…`
+    pub is_grpc: bool,
+}
+
+impl Head {
+    /// Checks the form of a request and makes its path canonical, in place.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(parts: &mut Parts) -> Result<Self, ProxyError> {
+        if parts.version < Version::HTTP_11 {
+            return Err(ProxyError::LowVersion);
+        }
+        if parts.method == Method::CONNECT {
+            return Err(ProxyError::UpgradeRefused);
+        }
+        let authority = authority(parts)?;
+        let upgrade = upgrade(&parts.headers)?;
+        let is_grpc = parts
+            .headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+        let path = parts.uri.path();
+        if let Cow::Owned(canonical) = normalise::path(path).map_err(|_| ProxyError::BadPath)? {
+            set_path(&mut parts.uri, &canonical).ok_or(ProxyError::BadPath)?;
+        }
+        Ok(Self { authority, upgrade, is_grpc })
+    }
+
+    /// What routes look at. `host` is [`Self::host`] of this head.
+    pub fn view<'a>(&'a self, parts: &'a Parts, host: &'a str) -> RequestView<'a> {
+        RequestView {
+            host,
+            authority: self.authority_text(),
+            path: parts.uri.path(),
+            query: parts.uri.query(),
+            method: parts.method.as_str(),
+            scheme: "http",
+            headers: &parts.headers,
+        }
+    }
+
+    /// Canonical host.
+    pub fn host(&self) -> Cow<'_, str> {
+        canonical_host(self.authority_text())
+    }
+
+    fn authority_text(&self) -> &str {
+        // `check` lets only valid authorities pass, and they are ASCII.
+        self.authority.to_str().unwrap_or_default()
+    }
+}
+
+/// `:authority`, the authority of an absolute URI (RFC 9112 3.2.2), or the one Host field.
+fn authority(parts: &Parts) -> Result<HeaderValue, ProxyError> {
+    if let Some(authority) = parts.uri.authority() {
+        if authority.as_str().contains('@') {
+            return Err(ProxyError::BadHost);
+        }
+        return HeaderValue::from_str(authority.as_str()).map_err(|_| ProxyError::BadHost);
+    }
+    let mut values = parts.headers.get_all(header::HOST).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return Err(ProxyError::BadHost);
+    };
+    let is_good = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_:[]~!$&'()*+,;=%".contains(byte);
+    match value.as_bytes() {
+        [] => Err(ProxyError::BadHost),
+        bytes if bytes.iter().all(is_good) => Ok(value.clone()),
+        _ => Err(ProxyError::BadHost),
+    }
+}
+
+/// `Upgrade: h2c` is not taken up (RFC 9110 7.8 lets a server ignore it); other protocols than
+/// WebSocket are refused rather than ignored (Istio contract 2.12).
+fn upgrade(headers: &HeaderMap) -> Result<Upgrade, ProxyError> {
+    let Some(wanted) = headers.get(header::UPGRADE) else { return Ok(Upgrade::None) };
+    let is_asked = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .any(|value| tokens(value).any(|token| token.eq_ignore_ascii_case(b"upgrade")));
+    let is = |name: &[u8]| wanted.as_bytes().eq_ignore_ascii_case(name);
+    match is_asked {
+        true if is(b"websocket") => Ok(Upgrade::WebSocket),
+        true if !is(b"h2c") => Err(ProxyError::UpgradeRefused),
+        _ => Ok(Upgrade::None),
+    }
+}
+
+fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+}
+
+/// Replaces the path of a URI and keeps its query; `None` if that makes no valid URI.
+pub fn set_path(uri: &mut Uri, path: &str) -> Option<()> {
+    let text = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let mut parts = std::mem::take(uri).into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(text).ok()?);
+    *uri = Uri::from_parts(parts).ok()?;
+    Some(())
+}
+
+/// Takes away what concerns one hop only, in requests and responses alike.
+pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .flat_map(tokens)
+            .filter_map(|token| HeaderName::from_bytes(token).ok())
+            .filter(|name| !is_ours_to_keep(name))
+            .collect();
+        headers.remove(header::CONNECTION);
+        named.iter().for_each(|name| drop(headers.remove(name)));
+    }
+    for name in [KEEP_ALIVE, PROXY_CONNECTION, header::UPGRADE, header::TRANSFER_ENCODING] {
+        headers.remove(name);
+    }
+    if headers.get(header::TE).is_some_and(|value| value != "trailers") {
+        headers.remove(header::TE);
+    }
+}
+
+/// A client must not take away by `Connection` what later hops rely on.
+fn is_ours_to_keep(name: &HeaderName) -> bool {
+    *name == header::HOST
+        || *name == header::CONTENT_LENGTH
+        || *name == header::TE
+        || name.as_str().starts_with("x-forwarded-")
+}
+
+/// Makes the head that goes upstream, apart from route-specific changes.
+pub fn prepare(parts: &mut Parts, head: &Head, peer: &Peer) {
+    let headers = &mut parts.headers;
+    remove_hop_by_hop(headers);
+    remove_reserved(headers);
+    headers.remove(header::EXPECT); // answered by the gateway
+    headers.remove(HTTP2_SETTINGS);
+    if head.upgrade == Upgrade::WebSocket {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    }
+    let forwarded = match headers.get(FORWARDED_FOR) {
+        None => peer.address_text.clone(),
+        Some(list) => appended(list, &peer.address_text),
+    };
+    headers.insert(FORWARDED_FOR, forwarded);
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    headers.insert(EXTERNAL_ADDRESS, peer.address_text.clone());
+    headers.insert(REQUEST_ID, request_id());
+    headers.insert(ATTEMPT_COUNT, HeaderValue::from_static("1"));
+    headers.insert(header::HOST, head.authority.clone());
+}
+
+/// Says which try this is.
+pub fn set_attempt(headers: &mut HeaderMap, attempt: u32) {
+    headers.insert(ATTEMPT_COUNT, HeaderValue::from(attempt));
+}
+
+/// Tells the upstream how long the gateway will wait.
+pub fn set_expected_timeout(headers: &mut HeaderMap, expected: Duration) {
+    let millis = u64::try_from(expected.as_millis()).unwrap_or(u64::MAX);
+    headers.insert(EXPECTED_TIMEOUT, HeaderValue::from(millis));
+}
+
+/// Tells the client how long the upstream took, in whole milliseconds.
+pub fn set_upstream_time(headers: &mut HeaderMap, taken: Duration) {
+    let value = match taken.as_millis() {
+        0 => HeaderValue::from_static("0"),
+        1 => HeaderValue::from_static("1"),
+        millis => HeaderValue::from(u64::try_from(millis).unwrap_or(u64::MAX)),
+    };
+    headers.insert(UPSTREAM_TIME, value);
+}
+
+/// Remembers the path before a rewrite.
+pub fn set_original_path(headers: &mut HeaderMap, path: &str) {
+    if let Ok(value) = HeaderValue::from_str(path) {
+        headers.insert(ORIGINAL_PATH, value);
+    }
+}
+
+/// Client copies of fields that only the gateway may set.
+fn remove_reserved(headers: &mut HeaderMap) {
+    headers.remove(CLIENT_CERT);
+    let is_reserved = |name: &&HeaderName| name.as_str().starts_with(RESERVED_PREFIX);
+    while let Some(name) = headers.keys().find(is_reserved).cloned() {
+        headers.remove(name);
+    }
+}
+
+fn appended(list: &HeaderValue, address: &HeaderValue) -> HeaderValue {
+    let joined = [list.as_bytes(), address.as_bytes()].join(&b","[..]);
+    HeaderValue::from_bytes(&joined).unwrap_or_else(|_| address.clone())
+}
+
+/// A random UUID (RFC 9562 5.4): a client's own is not trusted (Istio contract 6.5).
+fn request_id() -> HeaderValue {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let bits = fastrand::u128(..) & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
+    let mut text = [b'-'; 36];
+    let mut nibble = 128;
+    for (place, letter) in text.iter_mut().enumerate() {
+        if !matches!(place, 8 | 13 | 18 | 23) {
+            nibble -= 4;
+            *letter = HEX[(bits >> nibble) as usize & 0xf];
+        }
+    }
+    HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("-"))
+}
+
+/// The form that an HTTP/1.1 or HTTP/2 upstream needs of the request line.
+pub fn set_upstream_form(parts: &mut Parts, version: Version) {
+    parts.version = version;
+    let path = parts.uri.path_and_query().cloned();
+    let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
+    if version == Version::HTTP_2 {
+        let host = parts.headers.remove(header::HOST);
+        let authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+        let uri = Uri::builder().scheme("http").path_and_query(path.clone());
+        let uri = match authority {
+            Some(authority) => uri.authority(authority).build(),
+            None => uri.authority("localhost").build(),
+        };
+        parts.uri = uri.unwrap_or_else(|_| Uri::from(path));
+    } else if parts.uri.scheme().is_some() || parts.uri.authority().is_some() {
+        parts.uri = Uri::from(path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+
+    fn parts(uri: &str, headers: &[(&str, &str)]) -> Parts {
+        let mut request = Request::builder().uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn the_host_is_one_and_well_formed() {
+        for (uri, headers, expected) in [
+            ("/", vec![("host", "a.b:80")], Ok("a.b:80")),
+            ("http://c.d/x", vec![("host", "a.b")], Ok("c.d")),
+            ("/", vec![], Err(ProxyError::BadHost)),
+            ("/", vec![("host", "a"), ("host", "b")], Err(ProxyError::BadHost)),
+            ("/", vec![("host", "")], Err(ProxyError::BadHost)),
+            ("/", vec![("host", "a/b")], Err(ProxyError::BadHost)),
+            ("/", vec![("host", "u@a")], Err(ProxyError::BadHost)),
+            ("http://u@a/", vec![], Err(ProxyError::BadHost)),
+        ] {
+            let found = Head::check(&mut parts(uri, &headers)).map(|head| head.authority);
+            let found = found.as_ref().map(|value| value.to_str().unwrap()).map_err(|e| *e);
+            assert_eq!(found, expected, "{uri} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn what_concerns_one_hop_is_not_forwarded() {
+        let mut given = parts(
+            "/",
+            &[
+                ("connection", "close, x-private, x-forwarded-for, host"),
+                ("x-private", "1"),
+                ("x-forwarded-for", "1.2.3.4"),
+                ("keep-alive", "timeout=5"),
+                ("te", "gzip"),
+                ("upgrade", "h2c"),
+                ("host", "a"),
+                ("x-kept", "1"),
+            ],
+        );
+        remove_hop_by_hop(&mut given.headers);
+        let mut names: Vec<_> = given.headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["host", "x-forwarded-for", "x-kept"]);
+    }
+
+    #[test]
+    fn only_websockets_are_upgraded_to() {
+        for (wanted, connection, expected) in [
+            ("websocket", "Upgrade", Ok(Upgrade::WebSocket)),
+            ("WebSocket", "keep-alive, upgrade", Ok(Upgrade::WebSocket)),
+            ("websocket", "keep-alive", Ok(Upgrade::None)),
+            ("h2c", "upgrade, http2-settings", Ok(Upgrade::None)),
+            ("tls/1.0", "upgrade", Err(ProxyError::UpgradeRefused)),
+        ] {
+            let given = parts("/", &[("upgrade", wanted), ("connection", connection)]);
+            assert_eq!(upgrade(&given.headers), expected, "{wanted} {connection}");
+        }
+    }
+
+    #[test]
+    fn request_ids_are_random_uuids() {
+        let (one, two) = (request_id(), request_id());
+        assert_ne!(one, two);
+        let text = one.to_str().unwrap();
+        assert_eq!((text.len(), &text[14..15]), (36, "4"));
+        assert!("89ab".contains(&text[19..20]), "{text}");
+    }
+
+    #[test]
+    fn reserved_fields_of_the_client_are_dropped() {
+        let mut given =
+            parts("/", &[("x-envoy-retry-on", "5xx"), ("X-Envoy-Force-Trace", "1"), ("x-a", "1")]);
+        remove_reserved(&mut given.headers);
+        assert_eq!(given.headers.len(), 1);
+    }
+}

@@ -1,0 +1,254 @@
+//! Response bodies, and the account that ends with them.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::time::Sleep;
+
+use super::flag::Flags;
+use crate::clock;
+use crate::cluster::handle::ClusterHandle;
+use crate::cluster::pool::Connection;
+use crate::subset::host::Busy;
+use crate::telemetry::requests::{Outcome, RequestFigures};
+
+/// One request's account: counted once, when the response ends or is given up.
+#[derive(Debug)]
+pub struct Account {
+    started: Instant,
+    outcome: Outcome,
+    unrouted: Rc<RequestFigures>,
+    cluster: Option<Rc<ClusterHandle>>,
+}
+
+impl Account {
+    /// Opens the account of a request without a cluster.
+    pub fn new(started: Instant, unrouted: &Rc<RequestFigures>) -> Self {
+        let outcome =
+            Outcome { status: 0, flags: Flags::CLIENT_GONE, is_grpc: false, grpc_status: None };
+        Self { started, outcome, unrouted: Rc::clone(unrouted), cluster: None }
+    }
+
+    /// The request goes to this cluster.
+    pub fn route_to(&mut self, cluster: &Rc<ClusterHandle>) {
+        self.cluster = Some(Rc::clone(cluster));
+    }
+
+    /// The request is gRPC.
+    pub fn set_grpc(&mut self, is_grpc: bool) {
+        self.outcome.is_grpc = is_grpc;
+    }
+
+    /// The gRPC status that came in the response's head.
+    pub fn set_grpc_status(&mut self, status: Option<u16>) {
+        self.outcome.grpc_status = status;
+    }
+
+    /// A response is known. Until it ends, it may still be given up.
+    pub fn answer(&mut self, status: u16, flags: Flags) {
+        self.outcome.status = status;
+        self.outcome.flags = flags.and(Flags::CLIENT_GONE);
+    }
+
+    /// The response ended.
+    fn end(&mut self, how: Flags) {
+        self.outcome.flags = self.outcome.flags.without(Flags::CLIENT_GONE).and(how);
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        let duration = clock::now().saturating_duration_since(self.started);
+        match &self.cluster {
+            Some(cluster) => cluster.figures.record(self.outcome, duration),
+            None => self.unrouted.record(self.outcome, duration),
+        }
+    }
+}
+
+/// Why a body broke off after its head was sent: the client sees a reset or a short body.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The upstream's fault.
+    #[error("upstream response broke off")]
+    Upstream(#[source] hyper::Error),
+    /// The route's timeout passed.
+    #[error("request timed out while its response was sent")]
+    TimedOut,
+}
+
+/// What is sent downstream.
+pub struct ReplyBody {
+    content: Content,
+    account: Option<Account>,
+}
+
+enum Content {
+    Full(Option<Bytes>),
+    Upstream(Box<UpstreamBody>),
+}
+
+/// A response body as it comes from upstream.
+pub struct UpstreamBody {
+    incoming: Incoming,
+    /// The HTTP/1.1 connection that it comes on, driven here; HTTP/2 has a task for that.
+    connection: Option<Connection>,
+    requests_per_connection_max: u32,
+    busy: Busy,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl ReplyBody {
+    /// A body that is there already.
+    pub fn full(bytes: Bytes) -> Self {
+        let content = Content::Full(Some(bytes).filter(|bytes| !bytes.is_empty()));
+        Self { content, account: None }
+    }
+
+    /// A body that comes from upstream.
+    pub fn upstream(body: UpstreamBody) -> Self {
+        let mut body = Box::new(body);
+        if body.incoming.is_end_stream() {
+            body.release();
+        }
+        Self { content: Content::Upstream(body), account: None }
+    }
+
+    /// Ends the account when this body ends.
+    pub fn settle(&mut self, mut account: Account) {
+        if self.is_end_stream() {
+            account.end(Flags::NONE);
+        } else {
+            self.account = Some(account);
+        }
+    }
+
+    fn note_end(&mut self, how: Flags) {
+        if let Some(mut account) = self.account.take() {
+            account.end(how);
+        }
+    }
+}
+
+impl UpstreamBody {
+    /// `connection` is the one that `incoming` comes on, if it is HTTP/1.1.
+    pub fn new(
+        incoming: Incoming,
+        connection: Option<Connection>,
+        busy: Busy,
+        requests_per_connection_max: u32,
+    ) -> Self {
+        Self { incoming, connection, requests_per_connection_max, busy, deadline: None }
+    }
+
+    /// Gives the body up at that instant.
+    #[must_use]
+    pub fn until(mut self, deadline: Option<Instant>) -> Self {
+        self.deadline = deadline.map(|at| Box::pin(tokio::time::sleep_until(at.into())));
+        self
+    }
+
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Poll::Ready(frame) = self.poll_incoming(cx) {
+            return Poll::Ready(frame);
+        }
+        if let Some(connection) = &mut self.connection {
+            if connection.poll_drive(cx).is_ready() {
+                self.connection = None;
+            }
+            if let Poll::Ready(frame) = self.poll_incoming(cx) {
+                return Poll::Ready(frame);
+            }
+        }
+        match self.deadline.as_mut().map(|deadline| deadline.as_mut().poll(cx)) {
+            Some(Poll::Ready(())) => Poll::Ready(Some(Err(BodyError::TimedOut))),
+            _ => Poll::Pending,
+        }
+    }
+
+    fn poll_incoming(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        polled.map(|frame| frame.map(|frame| frame.map_err(BodyError::Upstream)))
+    }
+
+    /// Hands the connection back once the body is read.
+    fn release(&mut self) {
+        let host = self.busy.host();
+        if let Some(connection) = self.connection.take()
+            && connection.requests() < self.requests_per_connection_max
+            && !host.is_retired()
+        {
+            host.pool.put(connection);
+        }
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = match &mut self.content {
+            Content::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Content::Upstream(body) => {
+                let polled = body.poll_frame(cx);
+                let is_end = matches!(polled, Poll::Ready(None)) || body.incoming.is_end_stream();
+                if is_end {
+                    body.release();
+                }
+                polled
+            }
+        };
+        match &polled {
+            Poll::Ready(Some(Err(BodyError::Upstream(_)))) => self.note_end(Flags::UPSTREAM_CLOSED),
+            Poll::Ready(Some(Err(BodyError::TimedOut))) => self.note_end(Flags::TIMEOUT),
+            Poll::Ready(None) => self.note_end(Flags::NONE),
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(account) = &mut self.account
+                    && let Some(trailers) = frame.trailers_ref()
+                {
+                    account.outcome.grpc_status = grpc_status(trailers);
+                }
+                if self.is_end_stream() {
+                    self.note_end(Flags::NONE);
+                }
+            }
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Full(bytes) => bytes.is_none(),
+            Content::Upstream(body) => body.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Full(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            Content::Upstream(body) => body.incoming.size_hint(),
+        }
+    }
+}
+
+/// `grpc-status` of trailers, or of headers in a response without a body.
+pub fn grpc_status(fields: &http::HeaderMap) -> Option<u16> {
+    fields.get("grpc-status")?.to_str().ok()?.parse().ok()
+}

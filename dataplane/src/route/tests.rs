@@ -1,0 +1,205 @@
+//! The table against a naive interpreter of the same rules.
+
+use std::sync::Arc;
+
+use fairway_shared::id::{ClusterId, ServicePort};
+use fairway_shared::pattern;
+use fairway_shared::snapshot::route::{
+    Destination, DirectResponse, Forward, HeaderMatch, HeaderOps, PathMatch, QueryMatch, Route,
+    RouteAction, RouteMatch, RouteTable, StringMatch, VirtualHost,
+};
+use http::HeaderMap;
+use proptest::prelude::*;
+
+use super::predicate::RequestView;
+use super::table::{self, Lookup};
+
+fn route(name: String, matches: RouteMatch) -> Arc<Route> {
+    Arc::new(Route {
+        name: name.clone(),
+        origin: name,
+        matches,
+        action: RouteAction::Direct(DirectResponse { status: 200, body: vec![] }),
+        headers: HeaderOps::default(),
+        cors: None,
+        fault: None,
+    })
+}
+
+/// First match, rule by rule, the way the contract tells it.
+fn interpret<'a>(hosts: &'a [Arc<VirtualHost>], request: &RequestView<'_>) -> Option<&'a str> {
+    let covers = |domain: &str| match domain.strip_prefix('*') {
+        None => domain == request.host,
+        Some(suffix) => request.host.len() > suffix.len() && request.host.ends_with(suffix),
+    };
+    let host = hosts
+        .iter()
+        .filter(|host| covers(&host.domain))
+        .max_by_key(|host| (!host.domain.starts_with('*'), host.domain.len()))?;
+    let text = |test: &StringMatch, value: &str| match test {
+        StringMatch::Present => true,
+        StringMatch::Exact(text) => value == text,
+        StringMatch::Prefix(text) => value.starts_with(text),
+        StringMatch::Regex(text) => pattern::full_match(text).unwrap().is_match(value.as_bytes()),
+    };
+    let path = |matches: &RouteMatch| {
+        let fold = |text: &str| match matches.ignore_case {
+            true => text.to_ascii_lowercase(),
+            false => text.to_owned(),
+        };
+        match &matches.path {
+            PathMatch::Any => true,
+            PathMatch::Exact(text) => fold(request.path) == fold(text),
+            PathMatch::Prefix(text) => fold(request.path).starts_with(&fold(text)),
+            PathMatch::Regex(text) => {
+                pattern::full_match(text).unwrap().is_match(request.path.as_bytes())
+            }
+        }
+    };
+    let header = |test: &HeaderMatch| {
+        let holds = match request.headers.get(&test.name) {
+            Some(value) => text(&test.value, value.to_str().unwrap()),
+            None => test.absent_is_empty && text(&test.value, ""),
+        };
+        holds != test.inverted
+    };
+    let query = |test: &QueryMatch| {
+        let pairs = request.query.unwrap_or_default().split('&');
+        let mut values = pairs.filter_map(|pair| pair.split_once('='));
+        values.find(|(name, _)| *name == test.name).is_some_and(|(_, v)| text(&test.value, v))
+    };
+    let holds = |route: &&Arc<Route>| {
+        path(&route.matches)
+            && route.matches.headers.iter().all(header)
+            && route.matches.query.iter().all(query)
+    };
+    host.routes.iter().find(holds).map(|route| route.name.as_str())
+}
+
+fn paths() -> impl Strategy<Value = PathMatch> {
+    prop_oneof![
+        Just(PathMatch::Any),
+        "/[abA]{0,2}(/[ab]{0,2})?".prop_map(PathMatch::Exact),
+        "(/[abA]{0,2}){0,2}".prop_map(PathMatch::Prefix),
+        prop_oneof!["/a.*", "/[ab]+", ".*b", "/"].prop_map(PathMatch::Regex),
+    ]
+}
+
+fn texts() -> impl Strategy<Value = StringMatch> {
+    prop_oneof![
+        Just(StringMatch::Present),
+        "[xy]{0,2}".prop_map(StringMatch::Exact),
+        "[xy]{1,2}".prop_map(StringMatch::Prefix),
+        prop_oneof!["x.*", ".*", "[xy]?"].prop_map(StringMatch::Regex),
+    ]
+}
+
+fn matches() -> impl Strategy<Value = RouteMatch> {
+    let header = ("h[12]", texts(), any::<bool>(), any::<bool>()).prop_map(
+        |(name, value, inverted, absent_is_empty)| HeaderMatch {
+            name,
+            value,
+            inverted,
+            absent_is_empty,
+        },
+    );
+    let query = ("q[12]", texts()).prop_map(|(name, value)| QueryMatch { name, value });
+    (
+        paths(),
+        any::<bool>(),
+        prop::collection::vec(header, 0..2),
+        prop::collection::vec(query, 0..2),
+    )
+        .prop_map(|(path, ignore_case, headers, query)| RouteMatch {
+            path,
+            ignore_case,
+            headers,
+            query,
+        })
+}
+
+fn hosts() -> impl Strategy<Value = Vec<Arc<VirtualHost>>> {
+    let domains = ["*", "*.a.b", "*.b", "x.a.b", "a.b", "c"];
+    let rules = prop::collection::vec(prop::collection::vec(matches(), 0..6), domains.len());
+    (rules, prop::sample::subsequence(domains.to_vec(), 1..=domains.len())).prop_map(
+        |(rules, domains)| {
+            let host = |(domain, rules): (&str, Vec<RouteMatch>)| {
+                let named = |(index, matches)| route(format!("{domain}#{index}"), matches);
+                Arc::new(VirtualHost {
+                    domain: domain.to_owned(),
+                    routes: rules.into_iter().enumerate().map(named).collect(),
+                    https_redirect: false,
+                })
+            };
+            domains.into_iter().zip(rules).map(host).collect()
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+    #[test]
+    fn the_table_chooses_what_a_naive_interpreter_chooses(
+        hosts in hosts(),
+        requests in prop::collection::vec((
+            prop::sample::select(vec!["a.b", "x.a.b", "y.x.a.b", "z.b", "b", "c", ""]),
+            "/[abA]{0,3}(/[ab]{0,2})?",
+            prop::option::of("q[12]=[xy]{0,2}(&q[12]=[xy]{0,2})?"),
+            prop::option::of("[xy]{0,2}"),
+        ), 1..16),
+    ) {
+        let table = table::RouteTable::new(&RouteTable { virtual_hosts: hosts.clone() }).unwrap();
+        for (host, path, query, header) in &requests {
+            let mut headers = HeaderMap::new();
+            if let Some(value) = header {
+                headers.insert("h1", value.parse().unwrap());
+            }
+            let request = RequestView {
+                host,
+                authority: host,
+                path,
+                query: query.as_deref(),
+                method: "GET",
+                scheme: "http",
+                headers: &headers,
+            };
+            let found = match table.lookup(&request) {
+                Lookup::Route(index) => Some(table.route(index).source.name.clone()),
+                _ => None,
+            };
+            prop_assert_eq!(found.as_deref(), interpret(&hosts, &request), "{:?}", request);
+        }
+    }
+}
+
+#[test]
+fn clusters_are_numbered_once_however_often_they_are_named() {
+    let id = |host: &str| ClusterId {
+        service: ServicePort { host: host.into(), port: 80 },
+        subset: String::new(),
+    };
+    let to = |host: &str| {
+        let mut one = Arc::unwrap_or_clone(route(host.into(), RouteMatch::default()));
+        one.action = RouteAction::Forward(Forward {
+            destinations: vec![Destination {
+                cluster: id(host),
+                weight: 1,
+                headers: HeaderOps::default(),
+            }],
+            rewrite: None,
+            timeout_ms: None,
+            retry: None,
+            mirrors: vec![],
+        });
+        Arc::new(one)
+    };
+    let host = VirtualHost {
+        domain: "*".into(),
+        routes: vec![to("b"), to("a"), to("b")],
+        https_redirect: false,
+    };
+    let source = RouteTable { virtual_hosts: vec![Arc::new(host)] };
+    let table = table::RouteTable::new(&source).unwrap();
+    assert_eq!(table.clusters(), [id("b"), id("a")]);
+    assert_eq!(table.cursors(), 3);
+}

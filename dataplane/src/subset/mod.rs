@@ -1,0 +1,5 @@
+//! Load balancing within a cluster: which endpoints its labels select, and who is next.
+
+pub mod actor;
+pub mod balance;
+pub mod host;

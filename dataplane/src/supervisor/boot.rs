@@ -1,0 +1,139 @@
+//! From flags to a running supervisor: directories, ports, threads, in that order.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::thread;
+
+use crossbeam_channel::{Sender, bounded};
+use fairway_shared::id::WorkerSlot;
+use fairway_shared::ipc::message::WorkerSettings;
+
+use super::event::{EVENTS_MAX, Event};
+use super::slot::Policy;
+use super::status_lines::StatusLines;
+use super::termination::Times;
+use super::{End, Settings, run};
+use crate::admin::{Admin, BindError, Wanted};
+use crate::args::Flags;
+use crate::sys::affinity::{allowed_cpus, placement, usable_cpus};
+use crate::sys::process::{WorkerCommand, open_inherited};
+use crate::sys::signal::TermSignals;
+use crate::sys::socket::has_ipv6;
+
+/// Name of the last-good file in the instance directory.
+const LAST_GOOD: &str = "last-good";
+/// Nobody but this user: what is in the instance directory is trusted.
+const INSTANCE_DIR_MODE: u32 = 0o700;
+
+/// Why the supervisor does not start; one line with what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No instance directory.
+    #[error("--instance-dir: cannot make {}: {cause}: name a directory that can be written", path.display())]
+    InstanceDir {
+        /// As wanted.
+        path: PathBuf,
+        /// What the kernel says; part of the line.
+        cause: io::Error,
+    },
+    /// A port is not to be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// Nothing to write under that number.
+    #[error("--status-fd {fd}: {cause}: pass the write end of a pipe")]
+    StatusFd {
+        /// As given.
+        fd: i32,
+        /// What the kernel says; part of the line.
+        cause: io::Error,
+    },
+    /// Signals or threads.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+}
+
+/// Starts everything and runs the loop on the calling thread, which should be the only one.
+///
+/// # Errors
+/// [`StartError`]; no worker was started.
+pub fn start(flags: &Flags, command: WorkerCommand) -> Result<End, StartError> {
+    let signals = TermSignals::block().map_err(StartError::Thread)?;
+    make_instance_dir(&flags.instance_dir)?;
+    let wanted = Wanted { admin: flags.admin, status: flags.status, metrics: flags.metrics };
+    let admin = Admin::bind(&wanted)?;
+    let lines = flags.status_fd.map(status_lines).transpose()?;
+    let settings = settings(flags, command, &admin);
+    let (sender, events) = bounded(EVENTS_MAX);
+    pass_signals_on(signals, sender.clone()).map_err(StartError::Thread)?;
+    admin.start(sender.clone(), flags.node.id.clone()).map_err(StartError::Thread)?;
+    Ok(run(settings, &events, sender, lines))
+}
+
+fn make_instance_dir(path: &Path) -> Result<(), StartError> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(INSTANCE_DIR_MODE);
+    let failed = |cause| StartError::InstanceDir { path: path.to_owned(), cause };
+    builder.create(path).map_err(failed)
+}
+
+fn status_lines(fd: i32) -> Result<StatusLines, StartError> {
+    let file = open_inherited(fd).map_err(|cause| StartError::StatusFd { fd, cause })?;
+    StatusLines::start(file).map_err(StartError::Thread)
+}
+
+fn settings(flags: &Flags, command: WorkerCommand, admin: &Admin) -> Settings {
+    let workers = if flags.workers == 0 { usable_cpus() } else { flags.workers };
+    let drain_ms = millis(flags.drain);
+    Settings {
+        worker: worker_settings(flags, workers),
+        command,
+        cpus: placement(workers, &allowed_cpus()),
+        policy: Policy { stall_ms: millis(flags.stall), ..Policy::default() },
+        times: Times { grace_ms: millis(flags.grace), drain_ms },
+        addresses: admin.addresses(process::id()),
+    }
+}
+
+fn worker_settings(flags: &Flags, workers: u16) -> WorkerSettings {
+    WorkerSettings {
+        slot: WorkerSlot(0),
+        workers,
+        bind: if flags.bind.is_empty() { every_address() } else { flags.bind.clone() },
+        port_map: flags.port_map.clone(),
+        low_port_offset: flags.low_port_offset,
+        control_socket: flags.control_socket.clone(),
+        control_grpc: flags.control_grpc.clone(),
+        node: flags.node.clone(),
+        last_good: flags.instance_dir.join(LAST_GOOD).to_string_lossy().into_owned(),
+        server_header: flags.server_header.clone(),
+        drain_ms: u32::try_from(millis(flags.drain)).unwrap_or(u32::MAX),
+        log_level: flags.log_level.to_owned(),
+    }
+}
+
+/// A host without IPv6 must not get a problem reported for every listener.
+fn every_address() -> Vec<IpAddr> {
+    let mut all = vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
+    all.extend(has_ipv6().then_some(IpAddr::V6(Ipv6Addr::UNSPECIFIED)));
+    all
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn pass_signals_on(signals: TermSignals, events: Sender<Event>) -> io::Result<()> {
+    let pass = move || {
+        while let Ok(signal) = signals.wait() {
+            if events.send(Event::Signal(signal)).is_err() {
+                return;
+            }
+        }
+    };
+    thread::Builder::new().name("signals".to_owned()).spawn(pass)?;
+    Ok(())
+}

@@ -1,0 +1,328 @@
+//! One turn of the loop: events in, judgement by the pure parts, effects carried out.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+use fairway_shared::id::WorkerSlot;
+use fairway_shared::ipc::message::{FromWorker, ToWorker};
+use tokio::sync::oneshot;
+
+use super::event::{Event, Question, Scrape, WorkerNews};
+use super::figures::FigureStore;
+use super::inventory::Inventory;
+use super::link::{Link, LinkError, Peer};
+use super::own_metrics::OwnMetrics;
+use super::scrape::Scrapes;
+use super::slot::{self, Effect, Millis, Slot};
+use super::status::Board;
+use super::status_lines::StatusLines;
+use super::termination::{self, Order, Phase, Wish};
+use super::{End, Settings};
+use crate::sys::process::{self, Exit, Pid};
+
+/// All that the loop owns.
+pub(super) struct Supervisor {
+    settings: Settings,
+    sender: Sender<Event>,
+    seats: Vec<Seat>,
+    inventory: Inventory,
+    board: Board,
+    figures: FigureStore,
+    metrics: OwnMetrics,
+    scrapes: Scrapes<oneshot::Sender<Scrape>>,
+    phase: Phase,
+    aborted: Option<End>,
+    lines: Option<StatusLines>,
+    /// Something that the status line shows may have changed.
+    is_news: bool,
+}
+
+/// A slot and the link to its process.
+struct Seat {
+    slot: Slot,
+    link: Option<Link>,
+}
+
+impl Supervisor {
+    pub(super) fn new(
+        settings: Settings,
+        sender: Sender<Event>,
+        lines: Option<StatusLines>,
+    ) -> Self {
+        Self {
+            seats: settings.cpus.iter().map(|_| Seat { slot: Slot::NEW, link: None }).collect(),
+            board: Board::new(settings.addresses.clone(), &settings.cpus),
+            settings,
+            sender,
+            inventory: Inventory::default(),
+            figures: FigureStore::default(),
+            metrics: OwnMetrics::new(),
+            scrapes: Scrapes::default(),
+            phase: Phase::Running,
+            aborted: None,
+            lines,
+            is_news: true,
+        }
+    }
+
+    /// When [`Self::tick`] is due at the latest.
+    pub(super) fn next_wake_ms(&self) -> Option<Millis> {
+        let slots = self.seats.iter().filter_map(|s| s.slot.next_wake_ms(&self.settings.policy));
+        slots.chain(self.phase.next_wake_ms()).chain(self.scrapes.next_wake_ms()).min()
+    }
+
+    /// How it ended, if it has.
+    pub(super) fn end(&self) -> Option<End> {
+        let is_over = self.phase == (Phase::Draining { then_exits: true })
+            && self.seats.iter().all(|seat| seat.slot == Slot::Retired);
+        self.aborted.or(is_over.then_some(End::Drained))
+    }
+
+    pub(super) fn take(&mut self, event: Event, now_ms: Millis) {
+        match event {
+            Event::Worker(peer, WorkerNews::Message(message)) => self.hear(peer, message, now_ms),
+            Event::Worker(peer, WorkerNews::LinkLost(reason)) => {
+                if let Some(reason) = reason {
+                    tracing::warn!("link to worker {} (pid {}): {reason}", peer.slot, peer.pid);
+                }
+                self.bring(index(peer.slot), slot::Event::LinkLost(peer.pid), now_ms);
+            }
+            Event::Worker(peer, WorkerNews::Exited(exit)) => self.bury(peer, exit, now_ms),
+            Event::Signal(signal) => self.wish(Wish::Signal(signal), now_ms),
+            Event::Question(question) => self.answer(question, now_ms),
+        }
+    }
+
+    /// Everything that is due.
+    pub(super) fn tick(&mut self, now_ms: Millis) {
+        self.wish(Wish::Tick, now_ms);
+        for index in 0..self.seats.len() {
+            self.bring(index, slot::Event::Tick, now_ms);
+        }
+        for reply in self.scrapes.due(now_ms) {
+            let own = self.metrics.render(&self.board);
+            // Whoever asked may have given up.
+            let _ = reply.send(Scrape { own, merged: self.figures.merged() });
+        }
+    }
+
+    /// The supervisor itself stood still.
+    pub(super) fn resumed(&mut self, now_ms: Millis) {
+        for index in 0..self.seats.len() {
+            self.bring(index, slot::Event::Resumed, now_ms);
+        }
+    }
+
+    /// Offers the status line if there is news.
+    pub(super) fn publish_status(&mut self) {
+        if let Some(lines) = &mut self.lines
+            && self.is_news
+        {
+            self.is_news = !lines.offer(self.board.status());
+        }
+    }
+
+    fn hear(&mut self, peer: Peer, message: FromWorker, now_ms: Millis) {
+        let index = index(peer.slot);
+        if self.seats.get(index).and_then(|seat| seat.slot.pid()) != Some(peer.pid) {
+            return; // the last words of a process that is gone
+        }
+        self.bring(index, slot::Event::Heard(peer.pid), now_ms);
+        match message {
+            FromWorker::ListenerWanted { wanted } => self.grant(peer, wanted, now_ms),
+            FromWorker::ListenerReleased { wanted } => self.inventory.release(peer.slot, wanted),
+            FromWorker::Applied { version, source, listeners } => {
+                tracing::info!("worker {} serves snapshot {version}", peer.slot);
+                self.inventory.snapshot_applied(peer.slot);
+                self.board.applied(index, version, source, listeners);
+                self.is_news = true;
+                self.bring(index, slot::Event::Applied(peer.pid), now_ms);
+            }
+            FromWorker::Refused { version, reason } => {
+                tracing::warn!("worker {} refuses snapshot {version}: {reason}", peer.slot);
+                self.metrics.rejected(&reason);
+                self.board.refused(index, version, reason);
+                self.is_news = true;
+            }
+            FromWorker::ControlConnected(is_connected) => {
+                self.board.connected(index, is_connected);
+            }
+            FromWorker::Report { nonce, figures } => {
+                self.figures.heard(peer.slot, figures);
+                self.scrapes.reported(peer.slot, nonce);
+            }
+        }
+    }
+
+    fn grant(&mut self, peer: Peer, wanted: SocketAddr, now_ms: Millis) {
+        let (answer, listener) = match self.inventory.grant(peer.slot, wanted) {
+            Ok((bound, listener)) => (ToWorker::ListenerGranted { wanted, bound }, Some(listener)),
+            Err(error) => {
+                tracing::warn!("worker {}: {error}", peer.slot);
+                (ToWorker::ListenerRefused { wanted, reason: error.to_string() }, None)
+            }
+        };
+        self.send(index(peer.slot), &answer, listener, now_ms);
+    }
+
+    /// The end of a process: what it counted stays, what it listened on stays, the rest goes.
+    fn bury(&mut self, peer: Peer, exit: Exit, now_ms: Millis) {
+        process::reap(peer.pid);
+        let index = index(peer.slot);
+        let Some(seat) = self.seats.get_mut(index) else { return };
+        if seat.slot.pid() != Some(peer.pid) {
+            return;
+        }
+        let is_expected = matches!(seat.slot, Slot::Draining { .. });
+        seat.link = None;
+        self.figures.ended(peer.slot);
+        self.scrapes.ended(peer.slot);
+        self.board.ended(index, exit);
+        self.bring(index, slot::Event::Exited(peer.pid), now_ms);
+        if is_expected {
+            tracing::info!("worker {} (pid {}) ended: {exit}", peer.slot, peer.pid);
+        } else {
+            tracing::warn!("worker {} (pid {}) ended: {exit}", peer.slot, peer.pid);
+        }
+    }
+
+    fn answer(&mut self, question: Question, now_ms: Millis) {
+        match question {
+            Question::Overview(reply) => {
+                // Whoever asked may have given up.
+                let _ = reply.send(self.board.overview());
+            }
+            Question::Scrape(reply) => {
+                let is_serving =
+                    |index: &usize| matches!(self.seats[*index].slot, Slot::Serving { .. });
+                let serving: Vec<_> = (0..self.seats.len()).filter(is_serving).collect();
+                let slots: BTreeSet<_> = serving.iter().copied().map(worker_slot).collect();
+                let nonce = self.scrapes.begin(slots, now_ms, reply);
+                for index in serving {
+                    self.send(index, &ToWorker::ReportWanted { nonce }, None, now_ms);
+                }
+            }
+            Question::DrainListeners => self.wish(Wish::DrainListeners, now_ms),
+            Question::Quit => self.wish(Wish::Quit, now_ms),
+        }
+    }
+
+    fn wish(&mut self, wish: Wish, now_ms: Millis) {
+        let (phase, order) = termination::step(self.phase, wish, now_ms, self.settings.times);
+        if phase != self.phase {
+            tracing::info!("{:?} becomes {phase:?}", self.phase);
+            self.board.draining();
+            self.is_news = true;
+        }
+        self.phase = phase;
+        let (event, aborted) = match order {
+            None => return,
+            Some(Order::Drain { until_ms }) => (slot::Event::Drain { until_ms }, None),
+            Some(Order::Abort(signal)) => (slot::Event::Stop, Some(End::Aborted(signal))),
+        };
+        self.aborted = aborted;
+        for index in 0..self.seats.len() {
+            self.bring(index, event, now_ms);
+        }
+    }
+
+    /// Brings an event to a slot and carries out what follows.
+    fn bring(&mut self, index: usize, event: slot::Event, now_ms: Millis) {
+        let Some(seat) = self.seats.get_mut(index) else { return };
+        let before = seat.slot;
+        let (next, effects) = slot::step(before, event, now_ms, &self.settings.policy);
+        seat.slot = next;
+        if std::mem::discriminant(&before) != std::mem::discriminant(&next) {
+            self.board.moved(index, &next);
+            self.is_news = true;
+        }
+        for effect in effects {
+            self.carry_out(index, effect, now_ms);
+        }
+    }
+
+    fn carry_out(&mut self, index: usize, effect: Effect, now_ms: Millis) {
+        match effect {
+            Effect::Spawn => {
+                let answer = match self.spawn(index) {
+                    Ok(pid) => slot::Event::Spawned(pid),
+                    Err(error) => {
+                        tracing::error!("cannot start worker {index}: {error}");
+                        slot::Event::SpawnFailed
+                    }
+                };
+                self.bring(index, answer, now_ms);
+            }
+            Effect::Configure(_) => {
+                let mut settings = self.settings.worker.clone();
+                settings.slot = worker_slot(index);
+                settings.workers = u16::try_from(self.seats.len()).unwrap_or(u16::MAX);
+                let configure = ToWorker::Configure(Box::new(settings));
+                self.send(index, &configure, None, now_ms);
+            }
+            Effect::Drain { until_ms, .. } => {
+                let left_ms = until_ms.saturating_sub(now_ms);
+                let deadline_ms = u32::try_from(left_ms).unwrap_or(u32::MAX);
+                self.send(index, &ToWorker::Drain { deadline_ms }, None, now_ms);
+            }
+            Effect::Kill(pid) => {
+                tracing::warn!("kills worker {index} (pid {pid})");
+                process::kill(pid);
+            }
+        }
+    }
+
+    fn spawn(&mut self, index: usize) -> io::Result<Pid> {
+        let slot = worker_slot(index);
+        let cpu = self.settings.cpus.get(index).copied().flatten();
+        let (ours, theirs) = UnixStream::pair()?;
+        let pid = process::spawn(&self.settings.command, theirs, cpu)?;
+        let link = match Link::open(ours, Peer { slot, pid }, self.sender.clone()) {
+            Ok(link) => link,
+            Err(error) => {
+                process::kill(pid);
+                process::await_exit(pid);
+                process::reap(pid);
+                return Err(error);
+            }
+        };
+        if let Some(seat) = self.seats.get_mut(index) {
+            seat.link = Some(link);
+        }
+        self.inventory.process_started(slot);
+        self.board.started(index);
+        tracing::info!("worker {slot} started (pid {pid})");
+        Ok(pid)
+    }
+
+    fn send(
+        &mut self,
+        index: usize,
+        message: &ToWorker,
+        listener: Option<Arc<TcpListener>>,
+        now_ms: Millis,
+    ) {
+        let Some(seat) = self.seats.get(index) else { return };
+        let (Some(link), Some(pid)) = (&seat.link, seat.slot.pid()) else { return };
+        match link.send(message, listener) {
+            // A closed link is told by its reader.
+            Ok(()) | Err(LinkError::Closed) => {}
+            Err(error) => {
+                tracing::warn!("link to worker {index} (pid {pid}): {error}");
+                self.bring(index, slot::Event::Unresponsive(pid), now_ms);
+            }
+        }
+    }
+}
+
+fn index(slot: WorkerSlot) -> usize {
+    usize::from(slot.0)
+}
+
+fn worker_slot(index: usize) -> WorkerSlot {
+    WorkerSlot(u16::try_from(index).unwrap_or(u16::MAX))
+}

@@ -1,0 +1,5 @@
+//! What a worker counts, and how it reports it to the supervisor.
+
+pub mod histogram;
+pub mod report;
+pub mod requests;

@@ -1,0 +1,382 @@
+//! `WorkerActor`: the applied snapshot, the other actors' addresses, the conversation with the
+//! supervisor.
+//!
+//! Applying is one sequence: clusters are started and told, tables are bound and swapped in one
+//! step, sockets are asked for, and when each has come or been refused the rest is removed and
+//! the snapshot is acked. The next one waits until then.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
+use crossbeam_channel::Receiver;
+use fairway_shared::id::{ClusterId, RouteTableId};
+use fairway_shared::ipc::message::{
+    FromWorker, REPORT_INTERVAL_MS, SnapshotSource, ToWorker, WorkerSettings,
+};
+use fairway_shared::metric;
+use http::header::HeaderValue;
+use tokio::sync::Notify;
+
+use super::apply::{self, Plan};
+use super::link::Outbox;
+use super::prepare::Prepared;
+use super::published::Published;
+use super::subscribe::{News, Verdict, Verdicts};
+use crate::cluster::handle::ClusterHandle;
+use crate::http::connection::Serving;
+use crate::listener::actor::{Drain, ListenerActor};
+use crate::listener::lives::Lives;
+use crate::route::bound::BoundTable;
+use crate::telemetry::histogram::Histogram;
+use crate::telemetry::report;
+use crate::telemetry::requests::RequestFigures;
+
+/// How often idle upstream connections are looked at.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// See the module.
+pub struct WorkerActor {
+    settings: Arc<WorkerSettings>,
+    outbox: Outbox,
+    offers: Receiver<Arc<Prepared>>,
+    verdicts: Option<Verdicts>,
+    applied: Option<Arc<Prepared>>,
+    clusters: BTreeMap<ClusterId, Rc<ClusterHandle>>,
+    tables: BTreeMap<RouteTableId, Rc<BoundTable>>,
+    listeners: BTreeMap<SocketAddr, Slot>,
+    applying: Option<Applying>,
+    unrouted: Rc<RequestFigures>,
+    apply_seconds: Histogram,
+    source_labels: Vec<(String, String)>,
+    stop: Rc<Notify>,
+}
+
+/// One wanted address.
+pub struct Slot {
+    table: RouteTableId,
+    published: Published<BoundTable>,
+    state: SlotState,
+}
+
+enum SlotState {
+    Asked,
+    Refused(String),
+    Open { bound: SocketAddr, address: Addr<ListenerActor>, lives: Rc<Lives> },
+}
+
+/// A snapshot on its way in.
+struct Applying {
+    prepared: Arc<Prepared>,
+    plan: Plan,
+    waiting_for: BTreeSet<SocketAddr>,
+}
+
+/// A frame from the supervisor, with its descriptor.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct FromSupervisor(pub ToWorker, pub Option<OwnedFd>);
+
+/// Where verdicts go. Sent once, when the helper thread has started.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct AnswerTo(pub Verdicts);
+
+impl WorkerActor {
+    /// A worker that serves nothing yet. It notifies `stop` when it is drained.
+    pub fn new(
+        settings: Arc<WorkerSettings>,
+        outbox: Outbox,
+        offers: Receiver<Arc<Prepared>>,
+        stop: Rc<Notify>,
+    ) -> Self {
+        let source_labels = report::source_labels(&settings.node);
+        Self {
+            settings,
+            outbox,
+            offers,
+            verdicts: None,
+            applied: None,
+            clusters: BTreeMap::new(),
+            tables: BTreeMap::new(),
+            listeners: BTreeMap::new(),
+            applying: None,
+            unrouted: Rc::default(),
+            apply_seconds: Histogram::new(report::APPLY_BOUNDS),
+            source_labels,
+            stop,
+        }
+    }
+
+    /// First step: clusters. New ones start with their views in place; known ones are told, and
+    /// the tables are swapped when all have published.
+    fn begin(&mut self, prepared: Arc<Prepared>, ctx: &mut Context<Self>) {
+        let empty = Default::default();
+        let old = self.applied.as_ref().map_or(&empty, |applied| &applied.snapshot);
+        let plan = apply::plan(old, &prepared.snapshot, &self.settings);
+        let snapshot = &prepared.snapshot;
+        let resources = |id: &ClusterId| {
+            let spec = snapshot.clusters.get(id)?;
+            Some((Arc::clone(spec), Arc::clone(snapshot.endpoints.get(&id.service)?)))
+        };
+        for id in &plan.start {
+            if let Some((spec, endpoints)) = resources(id) {
+                let handle = Rc::new(ClusterHandle::start(id.clone(), spec, endpoints));
+                self.clusters.insert(id.clone(), handle);
+            }
+        }
+        let updates: Vec<_> = plan
+            .update
+            .iter()
+            .filter_map(|id| Some((Rc::clone(self.clusters.get(id)?), resources(id)?)))
+            .collect();
+        self.applying = Some(Applying { prepared, plan, waiting_for: BTreeSet::new() });
+        let told = async move {
+            for (handle, (spec, endpoints)) in updates {
+                handle.apply(spec, endpoints).await;
+            }
+        };
+        ctx.wait(told.into_actor(self).map(|(), this, ctx| this.swap(ctx)));
+    }
+
+    /// Second step: tables, in one go between two requests; third: sockets are asked for.
+    fn swap(&mut self, ctx: &mut Context<Self>) {
+        let Some(mut applying) = self.applying.take() else { return };
+        let begun = Instant::now();
+        for id in &applying.plan.bind {
+            if let Some(routes) = applying.prepared.tables.get(id) {
+                let bound = BoundTable::new(Arc::clone(routes), &self.clusters);
+                self.tables.insert(id.clone(), Rc::new(bound));
+            }
+        }
+        for (address, id) in &applying.plan.addresses {
+            let Some(table) = self.tables.get(id) else { continue };
+            match self.listeners.get_mut(address) {
+                Some(slot) => {
+                    slot.table.clone_from(id);
+                    slot.published.publish(Rc::clone(table));
+                    if matches!(slot.state, SlotState::Refused(_)) {
+                        slot.state = SlotState::Asked;
+                    }
+                }
+                None => {
+                    let published = Published::new(Rc::clone(table));
+                    let slot = Slot { table: id.clone(), published, state: SlotState::Asked };
+                    self.listeners.insert(*address, slot);
+                }
+            }
+        }
+        self.apply_seconds.observe(begun.elapsed().as_secs_f64());
+        for (address, slot) in &self.listeners {
+            if matches!(slot.state, SlotState::Asked) {
+                applying.waiting_for.insert(*address);
+                self.outbox.send(&FromWorker::ListenerWanted { wanted: *address });
+            }
+        }
+        self.applying = Some(applying);
+        self.finish_if_complete(ctx);
+    }
+
+    /// Last step: what the new snapshot does not name is removed, and the snapshot is acked.
+    fn finish_if_complete(&mut self, ctx: &mut Context<Self>) {
+        let is_complete = |applying: &Applying| applying.waiting_for.is_empty();
+        let Some(applying) = self.applying.take_if(|applying| is_complete(applying)) else {
+            return;
+        };
+        let Applying { prepared, plan, .. } = applying;
+        let gone: Vec<_> = self
+            .listeners
+            .keys()
+            .filter(|address| !plan.addresses.contains_key(address))
+            .copied()
+            .collect();
+        gone.into_iter().for_each(|address| self.release(address, ctx));
+        for id in &plan.stop {
+            self.clusters.remove(id);
+        }
+        self.tables.retain(|id, _| prepared.tables.contains_key(id));
+        let listeners =
+            report::listeners(&prepared.snapshot, &self.settings, |address| {
+                match &self.listeners.get(&address)?.state {
+                    SlotState::Open { bound, .. } => Some(Ok(*bound)),
+                    SlotState::Refused(reason) => Some(Err(reason.clone())),
+                    SlotState::Asked => None,
+                }
+            });
+        let (version, source) = (prepared.snapshot.version, prepared.source);
+        self.outbox.send(&FromWorker::Applied { version, source, listeners });
+        self.applied = Some(prepared);
+        self.answer(Ok(()));
+    }
+
+    /// Stops accepting at once; requests that run may finish within the drain time.
+    fn release(&mut self, wanted: SocketAddr, ctx: &mut Context<Self>) {
+        if let Some(Slot { state: SlotState::Open { address, .. }, .. }) =
+            self.listeners.remove(&wanted)
+        {
+            let limit = Duration::from_millis(u64::from(self.settings.drain_ms));
+            let draining = async move {
+                // The address keeps the actor alive until the drain is over.
+                let _ = tokio::time::timeout(limit, address.send(Drain)).await;
+            };
+            ctx.spawn(draining.into_actor(self));
+            self.outbox.send(&FromWorker::ListenerReleased { wanted });
+        }
+    }
+
+    fn answer(&self, verdict: Verdict) {
+        if let Some(verdicts) = &self.verdicts {
+            // One offer at a time, so there is room; a helper that is gone needs no answer.
+            let _ = verdicts.try_send(verdict);
+        }
+    }
+
+    /// A socket came, or did not.
+    fn granted(
+        &mut self,
+        wanted: SocketAddr,
+        outcome: Result<(SocketAddr, TcpListener), String>,
+        ctx: &mut Context<Self>,
+    ) {
+        if let Some(slot) = self.listeners.get_mut(&wanted) {
+            let opened = outcome.and_then(|(bound, socket)| {
+                let serving = Rc::new(Serving {
+                    table: slot.published.view(),
+                    server_header: self
+                        .settings
+                        .server_header
+                        .as_deref()
+                        .and_then(|value| HeaderValue::from_str(value).ok()),
+                    unrouted: Rc::clone(&self.unrouted),
+                    random: RefCell::default(),
+                });
+                let opened = ListenerActor::new(bound, socket, serving);
+                let (actor, lives) = opened.map_err(|error| format!("{bound}: {error}"))?;
+                Ok(SlotState::Open { bound, address: actor.start(), lives })
+            });
+            slot.state = opened.unwrap_or_else(SlotState::Refused);
+            if let SlotState::Refused(reason) = &slot.state {
+                tracing::error!("listener {wanted}: {reason}");
+            }
+        }
+        if let Some(applying) = &mut self.applying {
+            applying.waiting_for.remove(&wanted);
+        }
+        self.finish_if_complete(ctx);
+    }
+
+    /// Stop accepting, finish what runs, end the process.
+    fn drain(&mut self, deadline: Duration, ctx: &mut Context<Self>) {
+        let addresses: Vec<_> = self
+            .listeners
+            .values()
+            .filter_map(|slot| match &slot.state {
+                SlotState::Open { address, .. } => Some(address.clone()),
+                SlotState::Asked | SlotState::Refused(_) => None,
+            })
+            .collect();
+        let stop = Rc::clone(&self.stop);
+        let drained = async move {
+            let drains = addresses.iter().map(|address| address.send(Drain));
+            let all = futures_all(drains.collect());
+            if tokio::time::timeout(deadline, all).await.is_err() {
+                tracing::warn!("drain deadline passed with requests running");
+            }
+            stop.notify_one();
+        };
+        ctx.spawn(drained.into_actor(self));
+    }
+
+    fn report(&self, nonce: u64) {
+        let mut figures = report::Collector::new(&self.source_labels);
+        figures.unrouted(&self.unrouted);
+        self.clusters.values().for_each(|cluster| figures.cluster(cluster));
+        for slot in self.listeners.values() {
+            if let SlotState::Open { bound, lives, .. } = &slot.state {
+                figures.listener(*bound, lives.count());
+            }
+        }
+        figures.push(metric::SNAPSHOT_APPLY.name, vec![], self.apply_seconds.sample());
+        self.outbox.send(&FromWorker::Report { nonce, figures: figures.finish() });
+    }
+}
+
+/// Waits for all of them, whatever they answer.
+async fn futures_all<F: Future>(futures: Vec<F>) {
+    let mut futures: Vec<_> = futures.into_iter().map(Box::pin).collect();
+    std::future::poll_fn(|cx| {
+        futures.retain_mut(|future| future.as_mut().poll(cx).is_pending());
+        if futures.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+}
+
+impl Actor for WorkerActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(Duration::from_millis(REPORT_INTERVAL_MS), |this, _| this.report(0));
+        ctx.run_interval(SWEEP_INTERVAL, |this, _| {
+            let now = Instant::now();
+            this.clusters.values().for_each(|cluster| cluster.sweep(now));
+        });
+    }
+}
+
+impl Handler<News> for WorkerActor {
+    type Result = ();
+
+    fn handle(&mut self, news: News, ctx: &mut Self::Context) {
+        match news {
+            News::Connected(is_up) => self.outbox.send(&FromWorker::ControlConnected(is_up)),
+            News::Refused(version, reason) => {
+                tracing::error!("snapshot {version} refused: {reason}");
+                self.outbox.send(&FromWorker::Refused { version, reason });
+            }
+            News::Offered => {
+                if let Ok(prepared) = self.offers.try_recv() {
+                    let from = match prepared.source {
+                        SnapshotSource::Control => "control",
+                        SnapshotSource::LastGood => "last-good",
+                    };
+                    tracing::debug!("applying snapshot {} from {from}", prepared.snapshot.version);
+                    self.begin(prepared, ctx);
+                }
+            }
+        }
+    }
+}
+
+impl Handler<FromSupervisor> for WorkerActor {
+    type Result = ();
+
+    fn handle(&mut self, FromSupervisor(frame, fd): FromSupervisor, ctx: &mut Self::Context) {
+        match (frame, fd) {
+            (ToWorker::ListenerGranted { wanted, bound }, Some(socket)) => {
+                self.granted(wanted, Ok((bound, TcpListener::from(socket))), ctx);
+            }
+            (ToWorker::ListenerRefused { wanted, reason }, _) => {
+                self.granted(wanted, Err(reason), ctx);
+            }
+            (ToWorker::ReportWanted { nonce }, _) => self.report(nonce),
+            (ToWorker::Drain { deadline_ms }, _) => {
+                self.drain(Duration::from_millis(u64::from(deadline_ms)), ctx);
+            }
+            // The link lets no grant through without its socket, and settings come once.
+            (ToWorker::ListenerGranted { .. } | ToWorker::Configure(_), _) => {}
+        }
+    }
+}
+
+impl Handler<AnswerTo> for WorkerActor {
+    type Result = ();
+
+    fn handle(&mut self, AnswerTo(verdicts): AnswerTo, _: &mut Self::Context) {
+        self.verdicts = Some(verdicts);
+    }
+}

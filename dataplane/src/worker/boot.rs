@@ -1,0 +1,82 @@
+//! A worker process from its first line to its last.
+
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
+
+use actix::{Actor, Addr, System};
+use fairway_shared::ipc::message::{FromWorker, WorkerSettings};
+use tokio::sync::Notify;
+
+use super::actor::{AnswerTo, FromSupervisor, WorkerActor};
+use super::link::{Link, Outbox};
+use super::subscribe::Subscriber;
+use crate::clock;
+use crate::sys::fd_pass::worker_socket_from_env;
+
+/// Snapshots on their way from the helper thread: one is offered at a time.
+const OFFERS_MAX: usize = 1;
+
+/// Serves until the supervisor says to stop, or is gone.
+///
+/// `prepare` is called with the settings, before any thread is started: it sets up logging.
+pub fn run(prepare: impl FnOnce(&WorkerSettings)) -> ExitCode {
+    let socket = match worker_socket_from_env() {
+        Ok(socket) => socket,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let (link, settings) = match Link::open(socket) {
+        Ok(opened) => opened,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    prepare(&settings);
+    // A failed runtime is a failed start: the supervisor tries again.
+    let runner = System::with_tokio_rt(|| {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .on_thread_unpark(clock::refresh)
+            .build()
+            .expect("a process that just started can have an event loop")
+    });
+    runner.block_on(serve(link, Arc::new(settings)));
+    ExitCode::SUCCESS
+}
+
+async fn serve(link: Link, settings: Arc<WorkerSettings>) {
+    let outbox = Outbox::default();
+    let (offers, offered) = crossbeam_channel::bounded(OFFERS_MAX);
+    let stop = Rc::new(Notify::new());
+    let worker = WorkerActor::new(Arc::clone(&settings), outbox.clone(), offered, Rc::clone(&stop));
+    let worker = worker.start();
+    let (subscriber, verdicts) = Subscriber::new(settings, offers, worker.clone().recipient());
+    worker.do_send(AnswerTo(verdicts));
+    if let Err(error) = start_helper(subscriber) {
+        tracing::error!(%error, "the helper thread cannot start");
+        return;
+    }
+    outbox.send(&FromWorker::ControlConnected(false));
+    tokio::select! {
+        error = carry(link, outbox, worker) => tracing::error!("{error}: ending"),
+        () = stop.notified() => {}
+    }
+}
+
+async fn carry(link: Link, outbox: Outbox, worker: Addr<WorkerActor>) -> super::link::LinkError {
+    // Bounded by what the supervisor sends: a frame for each of ours, and drains.
+    link.run(outbox, |frame, fd| worker.do_send(FromSupervisor(frame, fd))).await
+}
+
+fn start_helper(subscriber: Subscriber) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    thread::Builder::new()
+        .name("subscribe".into())
+        .spawn(move || runtime.block_on(subscriber.run()))
+        .map(drop)
+}

@@ -1,0 +1,188 @@
+//! A backend in this process: records what it was asked and answers as told. HTTP/1.1 and HTTP/2
+//! without TLS, on a port from the kernel.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// Header of every answer: the upstream's name.
+pub const NAME_HEADER: &str = "x-upstream";
+
+/// Requests kept; older ones are only counted.
+const RECORDS_MAX: usize = 1_000;
+
+/// One request as it arrived.
+#[derive(Debug, Clone)]
+pub struct Received {
+    /// Method.
+    pub method: Method,
+    /// Path with query.
+    pub path: String,
+    /// Protocol.
+    pub version: Version,
+    /// `:authority`, else `Host`.
+    pub host: String,
+    /// All header fields.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+/// How to answer.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// Status.
+    pub status: StatusCode,
+    /// Header fields beside [`NAME_HEADER`] and the length.
+    pub headers: Vec<(&'static str, String)>,
+    /// Body.
+    pub body: Bytes,
+    /// Wait before it.
+    pub delay: Duration,
+    /// Close the connection in place of an answer.
+    pub hang_up: bool,
+}
+
+impl Default for Reply {
+    fn default() -> Self {
+        Self {
+            status: StatusCode::OK,
+            headers: vec![("content-type", "application/json; charset=utf-8".to_owned())],
+            body: Bytes::from_static(b"hello"),
+            delay: Duration::ZERO,
+            hang_up: false,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    total: u64,
+    records: VecDeque<Received>,
+    reply: Reply,
+}
+
+/// A running upstream; stops when dropped, its connections with it.
+#[derive(Debug)]
+pub struct Upstream {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+    accepting: JoinHandle<()>,
+}
+
+impl Upstream {
+    /// Starts one on a free port of loopback.
+    ///
+    /// # Panics
+    /// If there is no free port.
+    pub async fn start(name: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let state = Arc::default();
+        let accepting = tokio::spawn(accept(listener, name, Arc::clone(&state)));
+        Self { address, state, accepting }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How to answer from now on.
+    pub fn reply_with(&self, reply: Reply) {
+        locked(&self.state).reply = reply;
+    }
+
+    /// Requests since the start.
+    pub fn total(&self) -> u64 {
+        locked(&self.state).total
+    }
+
+    /// The last request.
+    ///
+    /// # Panics
+    /// If there was none.
+    pub fn last(&self) -> Received {
+        locked(&self.state).records.back().expect("a request").clone()
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn accept(listener: TcpListener, name: &'static str, state: Arc<Mutex<State>>) {
+    let mut connections = tokio::task::JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        connections.spawn(connection(stream, name, Arc::clone(&state)));
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn connection(stream: TcpStream, name: &'static str, state: Arc<Mutex<State>>) {
+    drop(stream.set_nodelay(true));
+    let service = service_fn(move |request| answer(request, name, Arc::clone(&state)));
+    let builder = auto::Builder::new(TokioExecutor::new());
+    drop(builder.serve_connection(TokioIo::new(stream), service).await);
+}
+
+/// Why a connection ends in place of an answer.
+#[derive(Debug)]
+struct HungUp;
+
+impl std::fmt::Display for HungUp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("hung up")
+    }
+}
+
+impl std::error::Error for HungUp {}
+
+async fn answer(
+    request: Request<Incoming>,
+    name: &'static str,
+    state: Arc<Mutex<State>>,
+) -> Result<Response<Full<Bytes>>, HungUp> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map_err(|_| HungUp)?.to_bytes();
+    let authority = head.uri.authority().map(ToString::to_string);
+    let header = || head.headers.get("host").and_then(|value| value.to_str().ok());
+    let host = authority.or_else(|| header().map(str::to_owned)).unwrap_or_default();
+    let path = head.uri.path_and_query().map_or("", |path| path.as_str()).to_owned();
+    let reply = {
+        let mut state = locked(&state);
+        state.total += 1;
+        if state.records.len() == RECORDS_MAX {
+            state.records.pop_front();
+        }
+        let (method, version, headers) = (head.method, head.version, head.headers);
+        state.records.push_back(Received { method, path, version, host, headers, body });
+        state.reply.clone()
+    };
+    tokio::time::sleep(reply.delay).await;
+    if reply.hang_up {
+        return Err(HungUp);
+    }
+    let mut response = Response::builder().status(reply.status).header(NAME_HEADER, name);
+    for (key, value) in &reply.headers {
+        response = response.header(*key, value);
+    }
+    Ok(response.body(Full::new(reply.body)).expect("tests give valid header fields"))
+}

@@ -1,0 +1,132 @@
+//! Whatever process dies: no connection is refused, and only what the dead one held breaks.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+use fairway_integration::client::get_once;
+use fairway_integration::dk_shop::DkShop;
+use fairway_integration::load::{Load, expect_failures_only_on, expect_no_failure};
+use fairway_integration::manifests::{DK_SHOP_HOST, dk_shop_on_v2};
+use fairway_integration::world::is_serving;
+use fairway_integration::{process, wait};
+use fairway_shared::instance::Source;
+use nix::sys::signal::Signal::SIGKILL;
+
+/// The binary under test.
+const FAIRWAY: &str = env!("CARGO_BIN_EXE_fairway-tested");
+
+/// The promise: back in less than this.
+const BACK_WITHIN: Duration = Duration::from_secs(1);
+
+/// Kills the worker of slot 0 and waits until the slot serves again; gives the ports of the
+/// clients whose connections it held.
+async fn kill_worker(shop: &mut DkShop) -> BTreeSet<u16> {
+    let before = shop.world.when("ready", |i| i.ready).await;
+    let victim = before.workers[0].pid.expect("a ready worker has a process");
+    process::signal(victim, nix::sys::signal::Signal::SIGSTOP);
+    let held = process::client_ports(victim, shop.address.port());
+    process::signal(victim, SIGKILL);
+    shop.world
+        .when_within(BACK_WITHIN, "back in the same slot", |i| {
+            let worker = &i.workers[0];
+            worker.pid != Some(victim)
+                && is_serving(worker, before.workers[0].snapshot)
+                && worker.restarts == before.workers[0].restarts + 1
+        })
+        .await;
+    held
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_worker_costs_its_own_connections_and_nothing_else() {
+    let mut shop = DkShop::start(FAIRWAY, 2, "").await;
+    let load = Load::start(shop.plan(64)).await;
+    load.answers(5).await;
+    let held = kill_worker(&mut shop).await;
+    assert!(!held.is_empty(), "64 connections leave no worker without one");
+    load.answers(5).await;
+    let report = load.stop().await;
+    expect_failures_only_on(&report, &held);
+    let broken: usize = report.iter().map(|tally| tally.broken.len()).sum();
+    assert!(broken <= held.len(), "{broken} broke, {} were held", held.len());
+    assert!(report.iter().any(|tally| tally.broken.is_empty()), "every connection broke");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_connections_are_served_while_a_worker_is_killed_again_and_again() {
+    let mut shop = DkShop::start(FAIRWAY, 2, "").await;
+    let load = Load::start(shop.plan(8)).await;
+    let mut held = BTreeSet::new();
+    for _ in 0..3 {
+        held.extend(kill_worker(&mut shop).await);
+        for _ in 0..20 {
+            get_once(shop.address, DK_SHOP_HOST, "/").await.expect_status(200);
+        }
+    }
+    expect_failures_only_on(&load.stop().await, &held);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn traffic_goes_on_without_control_and_control_comes_back() {
+    let mut shop = DkShop::start(FAIRWAY, 2, "").await;
+    let load = Load::start(shop.plan(8)).await;
+    let before = shop.world.when("ready", |i| i.ready && i.control.pid.is_some()).await;
+    let control = before.control.pid.expect("waited for it");
+    process::signal(control, SIGKILL);
+    let down = shop.world.when("without control", |i| i.control.pid.is_none()).await;
+    assert_eq!(down.control.grpc, before.control.grpc, "its addresses stay known");
+    assert!(down.ready);
+    load.answers(20).await;
+    let back = shop.world.when("with control again", |i| i.control.pid.is_some()).await;
+    assert_ne!(back.control.pid, Some(control));
+    assert_eq!(back.control.grpc, before.control.grpc, "it answers where it did");
+
+    shop.world.write("dk-shop.yaml", &dk_shop_on_v2());
+    load.all_from("v2").await;
+    expect_no_failure(&load.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_comes_back_on_the_last_good_snapshot_while_control_is_dead() {
+    let mut shop = DkShop::start(FAIRWAY, 2, "").await;
+    let before = shop.world.when("ready", |i| i.ready && i.control.pid.is_some()).await;
+    process::signal(before.control.pid.expect("waited for it"), SIGKILL);
+    // Without its directory control cannot come back; it was dead before it could see that.
+    let away = shop.world.config().with_file_name("away");
+    fs::rename(shop.world.config(), &away).unwrap();
+    shop.world.when("without control", |i| i.control.pid.is_none()).await;
+
+    let load = Load::start(shop.plan(8)).await;
+    let held = kill_worker(&mut shop).await;
+    load.answers(5).await;
+    let alone = shop.world.when("ready", |i| i.ready).await;
+    assert_eq!((alone.control.pid, alone.snapshot.source), (None, Source::LastGood), "{alone:#?}");
+    for _ in 0..20 {
+        get_once(shop.address, DK_SHOP_HOST, "/").await.expect_status(200);
+    }
+
+    fs::rename(&away, shop.world.config()).unwrap();
+    shop.world
+        .when("with control again", |i| {
+            i.control.pid.is_some() && i.snapshot.source == Source::Control
+        })
+        .await;
+    shop.world.write("dk-shop.yaml", &dk_shop_on_v2());
+    load.all_from("v2").await;
+    expect_failures_only_on(&load.stop().await, &held);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_supervisor_ends_the_instance_and_leaves_nothing_behind() {
+    let mut shop = DkShop::start(FAIRWAY, 2, "").await;
+    let instance = shop.world.when("ready", |i| i.ready && i.control.pid.is_some()).await;
+    process::signal(instance.supervisor.pid.expect("it is ready"), SIGKILL);
+    assert_eq!(shop.world.ended().await.code(), Some(1));
+    assert!(shop.world.log().contains("the supervisor was ended by SIGKILL"));
+    wait::until("no process left", async || {
+        let pids = fairway_integration::world::pids(&instance);
+        pids.iter().all(|pid| !process::is_alive(*pid)).then_some(())
+    })
+    .await;
+}
