@@ -115,7 +115,8 @@ fn a_bad_field_is_named_by_its_path() {
         update
     };
     let range = |value, min, max| Problem::OutOfRange { value, min, max };
-    let cases: [(fn(&mut SnapshotUpdate), &str, Problem); 11] = [
+    type Case = (fn(&mut SnapshotUpdate), &'static str, Problem);
+    let cases: [Case; 11] = [
         (|u| u.version = 0, "version", range(0, 1, u64::MAX)),
         (|u| u.listeners[0].id.clear(), "listeners[0].id", Problem::Missing),
         (|u| u.listeners[0].kind = None, "listeners[0].kind", Problem::Missing),

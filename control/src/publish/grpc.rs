@@ -63,7 +63,7 @@ async fn serve(
 ) -> Result<(), Status> {
     let Some(subscriber) = greet(&mut inbound).await? else { return Ok(()) };
     let name = format!("worker {} of {}", subscriber.slot, subscriber.node.id);
-    let mut subscription = publisher.subscribe(subscriber).await.map_err(status_of)?;
+    let mut subscription = publisher.subscribe(subscriber).await?;
     tracing::debug!("{name} connected over gRPC");
     let end = converse(&mut inbound, outbound, publisher, &mut subscription).await;
     publisher.unsubscribe(subscription.id).await;
@@ -96,7 +96,7 @@ async fn converse(
     loop {
         tokio::select! {
             order = subscription.orders.recv() => {
-                let Some(order) = order else { return Err(status_of(PublisherError::Unknown)) };
+                let Some(order) = order else { return Err(PublisherError::Unknown.into()) };
                 updates += 1;
                 nonce = updates.to_string().into();
                 let update = EncodedUpdate { body: encode(order).await?, nonce: Arc::clone(&nonce) };
@@ -108,7 +108,7 @@ async fn converse(
                 // A stream that breaks ends like one that is closed: the worker comes back.
                 let Some(Ok(message)) = message else { return Ok(()) };
                 let (version, answer) = answer_in(message, &nonce)?;
-                publisher.answer(subscription.id, version, answer).await.map_err(status_of)?;
+                publisher.answer(subscription.id, version, answer).await?;
             }
         }
     }
@@ -137,15 +137,17 @@ async fn encode(order: Order) -> Result<fairway_proto::encoded::EncodedBody, Sta
     let encoding =
         tokio::task::spawn_blocking(move || order.outgoing.message(order.base.as_deref()));
     // Only a runtime that is going down drops the task.
-    encoding.await.map_err(|_| status_of(PublisherError::Gone))
+    encoding.await.map_err(|_| PublisherError::Gone.into())
 }
 
-fn status_of(error: PublisherError) -> Status {
-    let text = error.to_string();
-    match error {
-        PublisherError::Full => Status::resource_exhausted(text),
-        PublisherError::Unexpected(_) => Status::invalid_argument(text),
-        PublisherError::Unknown => Status::aborted(text),
-        PublisherError::Gone => Status::unavailable(text),
+impl From<PublisherError> for Status {
+    fn from(error: PublisherError) -> Self {
+        let text = error.to_string();
+        match error {
+            PublisherError::Full => Self::resource_exhausted(text),
+            PublisherError::Unexpected(_) => Self::invalid_argument(text),
+            PublisherError::Unknown => Self::aborted(text),
+            PublisherError::Gone => Self::unavailable(text),
+        }
     }
 }

@@ -61,15 +61,15 @@ pub(super) fn words(args: impl Iterator<Item = OsString>) -> Result<Vec<String>,
 }
 
 /// Takes a flag apart.
-pub(super) fn split(word: String) -> Result<Flag, ArgsError> {
+pub(super) fn split(word: &str) -> Result<Flag, ArgsError> {
     let (written, value) = match word.split_once('=') {
         Some((written, value)) => (written.to_owned(), Some(value.to_owned())),
-        None => (word.clone(), None),
+        None => (word.to_owned(), None),
     };
     let name = written.strip_prefix("--").or_else(|| written.strip_prefix('-'));
     match name.filter(|name| !name.is_empty()) {
         Some(name) => Ok(Flag { name: kebab(name), written, value }),
-        None => Err(ArgsError::Unexpected { word }),
+        None => Err(ArgsError::Unexpected { word: word.to_owned() }),
     }
 }
 
@@ -103,11 +103,11 @@ mod tests {
             ("-h", "h", None),
             ("--domain=", "domain", Some("")),
         ] {
-            let flag = split(word.to_owned()).unwrap();
+            let flag = split(word).unwrap();
             assert_eq!((&flag.name[..], flag.value.as_deref()), (name, value), "{word}");
         }
         for word in ["word", "--", "-", "--=x", ""] {
-            assert!(split(word.to_owned()).is_err(), "{word}");
+            assert!(split(word).is_err(), "{word}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Whole command lines.
 
+use super::given::default_labels;
 use super::*;
 
 fn read_with(line: &str, env: &[(&str, &str)]) -> Result<Command, ArgsError> {

@@ -214,7 +214,7 @@ impl Supervisor {
     fn wish(&mut self, wish: Wish, now_ms: Millis) {
         let (phase, order) = termination::step(self.phase, wish, now_ms, self.settings.times);
         if phase != self.phase {
-            tracing::info!("{:?} becomes {phase:?}", self.phase);
+            tracing::info!("shutdown: {phase:?}");
             self.board.draining();
             self.is_news = true;
         }

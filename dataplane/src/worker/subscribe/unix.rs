@@ -40,7 +40,7 @@ enum UnixError {
 }
 
 /// One session, from connecting to its end; `None` if there is no such carrier.
-pub async fn session(subscriber: &mut Subscriber) -> Option<Ended> {
+pub(super) async fn session(subscriber: &mut Subscriber) -> Option<Ended> {
     let path = subscriber.settings.control_socket.clone()?;
     let opening = tokio::time::timeout(CONNECT_TIMEOUT, Conversation::open(&path, subscriber));
     let opened = opening.await.unwrap_or(Err(UnixError::Late(CONNECT_TIMEOUT)));
