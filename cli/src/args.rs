@@ -11,7 +11,12 @@ use fairway_shared::duration;
 
 /// An ingress gateway for Istio's configuration.
 #[derive(Debug, Parser)]
-#[command(name = "fairway", version, disable_help_subcommand = true)]
+#[command(
+    name = "fairway",
+    version,
+    disable_help_subcommand = true,
+    arg_required_else_help = false
+)]
 pub struct Fairway {
     /// What to do.
     #[command(subcommand)]

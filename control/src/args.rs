@@ -130,6 +130,10 @@ pub fn one_line(error: &clap::Error) -> String {
                 .unwrap_or_default();
             format!("unknown command {name}: {hint}--help lists what is allowed")
         }
+        ErrorKind::MissingSubcommand => {
+            let names = text(ContextKind::ValidSubcommand).unwrap_or_default();
+            format!("a command is missing: allowed are {names}")
+        }
         ErrorKind::InvalidValue if value.is_empty() => format!("{flag} needs a value{allowed}"),
         ErrorKind::InvalidValue => format!("`{value}` is not a value for {flag}{allowed}"),
         ErrorKind::ValueValidation => {

@@ -34,6 +34,10 @@ use supervisor::End;
 use sys::process::WorkerCommand;
 use tracing_subscriber::EnvFilter;
 
+/// Here rather than in a `main`: `fairway` runs workers too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The role that only a supervisor starts; not for people.
 const WORKER_ROLE: &str = "worker";
 /// This very executable, even if the file was replaced since: supervisor and workers are always

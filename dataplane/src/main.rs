@@ -3,9 +3,6 @@
 use std::env;
 use std::process::ExitCode;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     fairway_dataplane::main_with(&[], env::args_os().skip(1))
 }

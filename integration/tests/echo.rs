@@ -26,7 +26,9 @@ impl Echo {
             .spawn()
             .expect("fairway starts");
         let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).unwrap();
+        BufReader::new(child.stdout.take().expect("piped"))
+            .read_line(&mut line)
+            .expect("a first line");
         let address = line.trim().strip_prefix("listening on ").expect("the first line tells");
         let address = address.parse().expect("an address");
         Self { child, address }

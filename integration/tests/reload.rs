@@ -53,7 +53,7 @@ async fn a_file_written_again_without_a_change_makes_no_version() {
     shop.world.write("dk-shop.yaml", &format!("# a comment\n{DK_SHOP}"));
     // The change after it shows that the first was seen.
     shop.world.write("more.yaml", &dk_shop_on_v2());
-    shop.world.write("dk-shop.yaml", "");
+    shop.world.write("dk-shop.yaml", "# moved to more.yaml\n");
     let load = Load::start(shop.plan(2)).await;
     load.all_from("v2").await;
     expect_no_failure(&load.stop().await);

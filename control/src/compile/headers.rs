@@ -51,12 +51,11 @@ fn read_edits(
         }
     };
     let mut level = Level { side, authority, scope };
-    let edits = HeaderEdits {
+    HeaderEdits {
         set: level.read_values(&operations.set, set_field),
         add: level.read_values(&operations.add, add_field),
         remove: level.read_removals(&operations.remove, remove_field),
-    };
-    edits
+    }
 }
 
 struct Level<'l, 's> {

@@ -55,7 +55,7 @@ pub(super) fn canonical_pattern(written: &str) -> Option<String> {
         return Some(ip);
     }
     let name = match host.strip_prefix('*') {
-        Some("") => return Some(host.to_owned()),
+        Some("") => return (written == "*").then(|| written.to_owned()),
         Some(suffix) => suffix.strip_prefix('.')?,
         None if host.contains('.') => host,
         None => return None,

@@ -51,7 +51,7 @@ impl Body for RequestBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Stream(body) => body.size_hint(),
-            Self::Replay(body) => body.size_hint.clone(),
+            Self::Replay(body) => body.size_hint,
         }
     }
 }
@@ -112,7 +112,7 @@ impl Replay {
             source: Rc::clone(&self.source),
             next: 0,
             are_trailers_sent: false,
-            size_hint: self.size_hint.clone(),
+            size_hint: self.size_hint,
         })
     }
 

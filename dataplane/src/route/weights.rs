@@ -28,7 +28,7 @@ impl Weights {
         if self.cumulative.len() == 1 || total == 0 {
             return 0;
         }
-        let place = u128::from(step.wrapping_mul(STEP)) * u128::from(total) >> 32;
+        let place = (u128::from(step.wrapping_mul(STEP)) * u128::from(total)) >> 32;
         self.cumulative.partition_point(|upper| u128::from(*upper) <= place)
     }
 }

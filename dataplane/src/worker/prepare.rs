@@ -33,7 +33,7 @@ pub enum PrepareError {
         /// Its name.
         table: RouteTableId,
         /// Why.
-        cause: TableError,
+        cause: Box<TableError>,
     },
 }
 
@@ -62,10 +62,10 @@ pub fn prepare(
         });
         let built = match unchanged {
             Some(built) => Arc::clone(built),
-            None => Arc::new(
-                RouteTable::new(table)
-                    .map_err(|cause| PrepareError::Table { table: id.clone(), cause })?,
-            ),
+            None => Arc::new(RouteTable::new(table).map_err(|cause| PrepareError::Table {
+                table: id.clone(),
+                cause: Box::new(cause),
+            })?),
         };
         tables.insert(id.clone(), built);
     }
