@@ -9,6 +9,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fairway_shared::duration;
 
+/// More workers than any machine has CPUs.
+const WORKERS_MAX: u16 = 1024;
+
 /// An ingress gateway for Istio's configuration.
 #[derive(Debug, Parser)]
 #[command(
@@ -49,7 +52,7 @@ pub struct UpArgs {
 #[derive(Debug, Clone, Args)]
 pub struct UpOptions {
     /// Worker processes [default: available CPUs]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", value_parser = workers)]
     pub workers: Option<u16>,
     /// Address the gateway's listeners bind
     #[arg(long, value_name = "ADDR", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_parser = bind)]
@@ -105,22 +108,22 @@ pub struct UpOptions {
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Ports {
     /// gRPC of control; this and the other ports: 0 = a free one
-    #[arg(long, value_name = "PORT", default_value_t = 15010)]
+    #[arg(long, value_name = "PORT", default_value_t = 15010, value_parser = port)]
     pub grpc_port: u16,
     /// Debug pages of control
-    #[arg(long, value_name = "PORT", default_value_t = 15080)]
+    #[arg(long, value_name = "PORT", default_value_t = 15080, value_parser = port)]
     pub debug_port: u16,
     /// Metrics of control
-    #[arg(long, value_name = "PORT", default_value_t = 15014)]
+    #[arg(long, value_name = "PORT", default_value_t = 15014, value_parser = port)]
     pub monitoring_port: u16,
     /// Admin pages of the data plane
-    #[arg(long, alias = "proxyAdminPort", value_name = "PORT", default_value_t = 15000)]
+    #[arg(long, alias = "proxyAdminPort", value_name = "PORT", default_value_t = 15000, value_parser = port)]
     pub admin_port: u16,
     /// Health checks of the data plane
-    #[arg(long, alias = "statusPort", value_name = "PORT", default_value_t = 15020)]
+    #[arg(long, alias = "statusPort", value_name = "PORT", default_value_t = 15020, value_parser = port)]
     pub status_port: u16,
     /// Metrics of the data plane
-    #[arg(long, value_name = "PORT", default_value_t = 15090)]
+    #[arg(long, value_name = "PORT", default_value_t = 15090, value_parser = port)]
     pub metrics_port: u16,
 }
 
@@ -128,7 +131,7 @@ pub struct Ports {
 #[derive(Debug, Clone, Args)]
 pub struct EchoArgs {
     /// Address to listen on; port 0 = a free one, the first line printed names it
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = socket)]
     pub listen: SocketAddr,
     /// Name in every answer
     #[arg(long, default_value = "echo")]
@@ -150,6 +153,19 @@ pub enum Transport {
 /// Labels of a pod.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Labels(pub BTreeMap<String, String>);
+
+fn workers(text: &str) -> Result<u16, String> {
+    let count = text.parse().ok().filter(|count| (1..=WORKERS_MAX).contains(count));
+    count.ok_or_else(|| format!("wanted: 1 to {WORKERS_MAX}"))
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "wanted: 0 to 65535, 0 = a free one".to_owned())
+}
+
+fn socket(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "wanted: an IP address and a port such as 127.0.0.1:9001".to_owned())
+}
 
 fn bind(text: &str) -> Result<IpAddr, String> {
     text.parse().map_err(|_| "wanted: an IP address such as 127.0.0.1, 0.0.0.0 or ::".to_owned())

@@ -35,6 +35,7 @@ pub(crate) fn run(args: &[OsString], command: fn(Vec<OsString>) -> ExitCode) -> 
     }
     // A parent that ended before the bond was made would never be noticed.
     if getppid().as_raw() != parent {
+        say::problem(&"the process that started this one is gone");
         return ExitCode::FAILURE;
     }
     command(rest.to_vec())

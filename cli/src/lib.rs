@@ -62,6 +62,10 @@ fn refuse(error: &clap::Error) -> ExitCode {
             say::line(&error.to_string().trim_end());
             ExitCode::SUCCESS
         }
+        ErrorKind::MissingSubcommand => {
+            say::problem(&"name a command, such as `fairway up DIR`; --help lists them");
+            ExitCode::from(USAGE)
+        }
         _ => {
             say::problem(&fairway_control::args::one_line(error));
             ExitCode::from(USAGE)

@@ -79,7 +79,7 @@ mod tests {
     fn only_findings_that_were_not_there_before_are_news() {
         let old = finding(Severity::Error, "FWY0001");
         let new = finding(Severity::Error, "FWY0002");
-        assert_eq!(new_findings(&[old.clone()], &[old.clone(), new.clone()]), [&new]);
+        assert_eq!(new_findings(std::slice::from_ref(&old), &[old.clone(), new.clone()]), [&new]);
         assert!(new_findings(&[old, new], &[]).is_empty());
     }
 

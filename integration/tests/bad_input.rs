@@ -30,14 +30,14 @@ fn a_wrong_command_line_is_refused_on_one_line() {
     let here = env!("CARGO_MANIFEST_DIR");
     check(&format!("up {here} --no-such-flag"), 2, &["--no-such-flag"]);
     check(&format!("up {here} --workers none"), 2, &["none", "--workers"]);
-    check(&format!("up {here} --workers 0"), 2, &["0", "1..=1024"]);
+    check(&format!("up {here} --workers 0"), 2, &["--workers", "1 to 1024"]);
     check(&format!("up {here} --transport tcp"), 2, &["tcp", "unix", "grpc"]);
     check(&format!("up {here} --port-map 80"), 2, &["80", "--port-map", "80:18080"]);
     check(&format!("up {here} --drain-duration 45"), 2, &["45", "45s"]);
     check("up", 2, &["DIR"]);
     check("down", 2, &["down"]);
-    check("", 2, &["up", "demo", "echo"]);
-    check("child 1", 1, &[]);
+    check("", 2, &["command", "fairway up DIR"]);
+    check("child 1 control", 1, &["gone"]);
 }
 
 #[test]

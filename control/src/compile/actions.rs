@@ -113,6 +113,7 @@ fn check_alone(http: &HttpRoute, action: &str, scope: &mut Scope<'_>) {
         ("timeout", http.timeout.is_some()),
         ("retries", http.retries.is_some()),
         ("mirror", http.mirror.is_some() || !http.mirrors.is_empty()),
+        ("headers.request", http.headers.as_ref().is_some_and(|headers| headers.request.is_some())),
     ];
     for (field, _) in unused.iter().filter(|(_, is_set)| *is_set) {
         scope.warn(DUBIOUS, field, format_args!("has no effect on a {action}"), "remove it");

@@ -11,7 +11,7 @@ use fairway_shared::snapshot::cluster::{Balancer, Cluster, UpstreamProtocol};
 use fairway_shared::snapshot::route::{RouteAction, RouteTable};
 
 use super::World;
-use super::index::port_numbered;
+use super::index::{external_name, port_numbered};
 use super::quantities::whole_ms;
 use super::rules::Policy;
 use crate::object::destination_rule::{ConnectionPool, HttpPool, TcpPool};
@@ -38,6 +38,9 @@ pub(super) fn reachable(tables: &BTreeMap<RouteTableId, Arc<RouteTable>>) -> BTr
 /// The cluster of a key, unless its host, port or subset is unknown.
 pub(super) fn cluster(world: &World<'_>, id: &ClusterId) -> Option<Cluster> {
     let service = world.index.service(&id.service.host)?;
+    if external_name(service.spec).is_some() {
+        return None;
+    }
     let port = port_numbered(service.spec, id.service.port)?;
     let rule = world.rules.effective(&id.service.host, &service.object.meta.namespace);
     let subset = match (id.subset.as_str(), rule) {

@@ -30,38 +30,52 @@ pub(super) struct Resolver<'w, 'a> {
     pub(super) namespace: &'w str,
 }
 
-impl Resolver<'_, '_> {
+impl<'a> Resolver<'_, 'a> {
     /// The cluster of a destination, and findings for what is missing. Its port may be
     /// [`SERVER_PORT`].
     fn resolve(&self, to: &object::Destination, field: &str, scope: &mut Scope<'_>) -> ClusterId {
         check_syntax(to, field, scope);
-        let domain = &self.world.index.pod.domain;
-        let mut host = full_host(&to.host, self.namespace, domain);
-        let service = self.world.index.service(&host);
+        let (host, service) = self.service(to, field, scope);
+        let port = self.port(to, service, field, scope);
+        let service_port = ServicePort { host, port };
+        if let Some(service) = service.filter(|_| !to.subset.is_empty() && !scope.is_broken()) {
+            let host = &service_port.host;
+            let rule = self.world.rules.effective(host, &service.object.meta.namespace);
+            if !rule.is_some_and(|rule| rule.subsets.contains_key(to.subset.as_str())) {
+                let subset = &to.subset;
+                let what = format_args!("`{subset}` of `{host}` is in no DestinationRule in force");
+                let remedy = "declare it in the namespace of the service or of the gateway pod";
+                scope.error(NOT_FOUND, &format!("{field}.subset"), what, remedy);
+            }
+        }
+        ClusterId { service: service_port, subset: to.subset.clone() }
+    }
+
+    /// The full host and its Service; an ExternalName gives way to the name it stands for.
+    fn service(
+        &self,
+        to: &object::Destination,
+        field: &str,
+        scope: &mut Scope<'_>,
+    ) -> (String, Option<Named<'a, Service>>) {
+        let index = &self.world.index;
+        let host = full_host(&to.host, self.namespace, &index.pod.domain);
+        let service = index.service(&host);
         if service.is_none() && !scope.is_broken() {
             let what = format_args!("`{host}` is no service that the gateway sees");
             scope.error(NOT_FOUND, &format!("{field}.host"), what, "correct the host or create it");
         }
-        let port = self.port(to, service, field, scope);
-        if let Some(name) = service.and_then(|service| external_name(service.spec)) {
-            host = full_host(name, self.namespace, domain);
-            if self.world.index.service(&host).is_none() {
-                let what = format_args!("stands for `{host}`, which is no known service");
-                let remedy = "an ExternalName cannot be a gateway's destination by itself";
-                scope.error(NOT_FOUND, &format!("{field}.host"), what, remedy);
-            }
+        let Some(name) = service.and_then(|service| external_name(service.spec)) else {
+            return (host, service);
+        };
+        let host = full_host(name, self.namespace, &index.pod.domain);
+        let target = index.service(&host);
+        if target.is_none() {
+            let what = format_args!("stands for `{host}`, which is no known service");
+            let remedy = "an ExternalName cannot be a gateway's destination by itself";
+            scope.error(NOT_FOUND, &format!("{field}.host"), what, remedy);
         }
-        let namespace = service.map_or("", |service| service.object.meta.namespace.as_str());
-        let rule = self.world.rules.effective(&host, namespace);
-        let is_declared = rule.is_some_and(|rule| rule.subsets.contains_key(to.subset.as_str()));
-        let is_known = service.is_some() && !scope.is_broken();
-        if is_known && !to.subset.is_empty() && !is_declared {
-            let what =
-                format_args!("`{}` of `{host}` is in no DestinationRule in force", to.subset);
-            let remedy = "declare it in the namespace of the service or of the gateway pod";
-            scope.error(NOT_FOUND, &format!("{field}.subset"), what, remedy);
-        }
-        ClusterId { service: ServicePort { host, port }, subset: to.subset.clone() }
+        (host, target.or(service))
     }
 
     /// The port named, else the Service's only one, else the Gateway server's.
@@ -86,7 +100,12 @@ impl Resolver<'_, '_> {
                     scope.error(PORT_NEEDED, field, what, remedy);
                     SERVER_PORT
                 }
-                _ => SERVER_PORT,
+                (None, _) => {
+                    let what =
+                        format_args!("means `{}`, which has no port for HTTP", service.key());
+                    scope.error(NOT_FOUND, field, what, "add a TCP port to the Service");
+                    SERVER_PORT
+                }
             };
         };
         let number = u16::try_from(number).unwrap_or(SERVER_PORT);

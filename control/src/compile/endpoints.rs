@@ -111,9 +111,9 @@ fn add(
         seen.target.is_some_and(|target| target.kind == "Pod" && !target.name.is_empty());
     if pod.is_none() && names_pod {
         let name = seen.target.map_or("", |target| target.name.as_str());
-        let what = format_args!("endpoint {ip} waits for pod `{name}`, which is not known yet");
+        let what = format_args!("{ip} waits for pod `{name}`, which is not known yet");
         let remedy = "it serves as soon as the pod is seen";
-        findings.scope(source, FieldPath::Metadata).info(ENDPOINT_HELD, "", what, remedy);
+        findings.scope(source, FieldPath::Endpoint).info(ENDPOINT_HELD, "", what, remedy);
         return;
     }
     let address = SocketAddr::new(ip, seen.port);

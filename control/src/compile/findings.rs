@@ -79,6 +79,8 @@ pub(super) enum FieldPath {
     Metadata,
     /// The object as a whole.
     Spec,
+    /// One address of an EndpointSlice or Endpoints object.
+    Endpoint,
     /// `spec.servers[i]`.
     Server(usize),
     /// `spec.http[i]`.
@@ -104,6 +106,7 @@ impl Display for FieldPath {
         match self {
             Self::Metadata => f.write_str("metadata"),
             Self::Spec => f.write_str("spec"),
+            Self::Endpoint => f.write_str("endpoint"),
             Self::Server(i) => write!(f, "spec.servers[{i}]"),
             Self::Http(i) => write!(f, "spec.http[{i}]"),
             Self::Match(i, j) => write!(f, "spec.http[{i}].match[{j}]"),

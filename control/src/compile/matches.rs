@@ -67,6 +67,9 @@ pub(super) fn read_match(entry: &object::HttpMatch, scope: &mut Scope<'_>) -> Pr
         let value = read_string(test, field, scope);
         predicates.tests.headers.push(header(name, value, false));
     }
+    if !entry.stat_prefix.is_empty() {
+        scope.ignored("statPrefix");
+    }
     read_headers(entry, &mut predicates, scope);
     for (name, test) in &entry.query_params {
         if name.is_empty() {

@@ -16,10 +16,12 @@ const LABEL_BYTES_MAX: usize = 63;
 /// Orders objects of one kind by creation time, then name, then namespace (Istio contract 0).
 /// Objects without a time count as the oldest.
 pub(super) fn by_age(a: &Object, b: &Object) -> Ordering {
-    let key = |o: &Object| {
-        (o.meta.creation_timestamp.clone(), o.meta.name.clone(), o.meta.namespace.clone())
-    };
-    key(a).cmp(&key(b))
+    age_key(a).cmp(&age_key(b))
+}
+
+fn age_key(object: &Object) -> (&str, &str, &str) {
+    let meta = &object.meta;
+    (&meta.creation_timestamp, &meta.name, &meta.namespace)
 }
 
 /// Full lower-case host name: a name without a dot belongs to `namespace`, any other is complete

@@ -1,14 +1,9 @@
-//! Judges regular expressions before they reach a worker: syntax, length, and the memory they
-//! would take. Workers compile the same text with the same crate.
+//! Judges regular expressions before they reach a worker, by the function that workers compile
+//! them with.
 
 use std::collections::HashMap;
 
-use regex::RegexBuilder;
-
-/// Longest pattern in characters (Istio contract 2.6).
-pub(super) const REGEX_CHARS_MAX: usize = 1024;
-/// Largest compiled program in bytes, and largest cache of the lazy automaton.
-pub(super) const REGEX_BYTES_MAX: usize = 1 << 20;
+use fairway_shared::pattern::{PatternError, full_match};
 
 /// Verdicts by pattern: the number of groups, or what is wrong. Patterns repeat a lot and
 /// compiling one costs far more than looking it up.
@@ -21,7 +16,7 @@ impl Regexes {
     /// The number of groups of a usable pattern, the whole match not counted.
     ///
     /// # Errors
-    /// What is wrong with it, on one line.
+    /// What is wrong with it, on one line, to follow the name of the field.
     pub(super) fn check(&mut self, pattern: &str) -> Result<usize, String> {
         if let Some(verdict) = self.verdicts.get(pattern) {
             return verdict.clone();
@@ -36,34 +31,19 @@ fn judge(pattern: &str) -> Result<usize, String> {
     if pattern.is_empty() {
         return Err("is an empty regular expression".to_owned());
     }
-    let chars = pattern.chars().count();
-    if chars > REGEX_CHARS_MAX {
-        return Err(format!("has {chars} characters, more than {REGEX_CHARS_MAX}"));
-    }
-    // `a)(b` would slip through if only the anchored form were compiled.
-    let groups = compile(pattern)?;
-    compile(&format!("^(?:{pattern})$"))?;
-    Ok(groups)
-}
-
-fn compile(pattern: &str) -> Result<usize, String> {
-    let built = RegexBuilder::new(pattern)
-        .size_limit(REGEX_BYTES_MAX)
-        .dfa_size_limit(REGEX_BYTES_MAX)
-        .build();
-    match built {
+    match full_match(pattern) {
         Ok(regex) => Ok(regex.captures_len().saturating_sub(1)),
-        Err(error) => {
-            let text = error.to_string();
-            let reason = text.lines().last().unwrap_or_default().trim();
-            let reason = reason.strip_prefix("error: ").unwrap_or(reason).trim_end_matches('.');
-            Err(format!("is not a usable regular expression: {reason}"))
+        Err(PatternError::Syntax { message, .. }) => {
+            Err(format!("is no usable regular expression: {message}"))
         }
+        Err(too_large) => Err(format!("is no usable regular expression: {too_large}")),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use fairway_shared::pattern::PATTERN_CHARS_MAX;
+
     use super::*;
 
     #[test]
@@ -79,9 +59,11 @@ mod tests {
             ("(?x)a # open", None),
             ("\\w{1000}{1000}", None),
         ] {
-            assert_eq!(Regexes::default().check(pattern).ok(), groups, "{pattern}");
+            let mut regexes = Regexes::default();
+            assert_eq!(regexes.check(pattern).ok(), groups, "{pattern}");
+            assert_eq!(regexes.check(pattern).ok(), groups, "{pattern}, from memory");
         }
-        assert!(Regexes::default().check(&"ä".repeat(REGEX_CHARS_MAX)).is_ok());
-        assert!(Regexes::default().check(&"a".repeat(REGEX_CHARS_MAX + 1)).is_err());
+        assert!(Regexes::default().check(&"ä".repeat(PATTERN_CHARS_MAX)).is_ok());
+        assert!(Regexes::default().check(&"a".repeat(PATTERN_CHARS_MAX + 1)).is_err());
     }
 }

@@ -8,10 +8,11 @@ use super::index::{Index, Named, is_subset};
 use super::names::{Visibility, full_host};
 use super::patterns::PatternMap;
 use super::rule_checks::check_rule;
-use crate::object::Object;
 use crate::object::destination_rule::{
     ConnectionPool, DestinationRule, LoadBalancer, PortPolicy, Subset, TrafficPolicy,
+    WorkloadSelector,
 };
+use crate::object::{GatewayPod, Object};
 
 /// Namespace whose rules hold for the whole mesh.
 pub(super) const ROOT_NAMESPACE: &str = "istio-system";
@@ -66,25 +67,17 @@ impl<'a> Rules<'a> {
         let namespace = object.meta.namespace.as_str();
         let host = full_host(&spec.host, namespace, &index.pod.domain);
         if !host.contains('*') && index.service(&host).is_none() {
-            scope.warn(
-                UNKNOWN_RULE_HOST,
-                "host",
-                format_args!("`{host}` is no known service"),
-                "correct the host or create the Service",
-            );
-        }
-        let selector = spec.workload_selector.as_ref();
-        let is_elsewhere = selector.is_some_and(|selector| {
-            namespace != index.pod.namespace
-                || !is_subset(&selector.match_labels, &index.pod.labels)
-        });
-        if is_elsewhere {
-            return;
+            let what = format_args!("`{host}` is no known service");
+            let remedy = "correct the host or create the Service";
+            scope.warn(UNKNOWN_RULE_HOST, "host", what, remedy);
         }
         let of_namespace = self.by_namespace.entry(namespace).or_default();
-        let (map, visibility) = match selector {
+        let (map, visibility) = match &spec.workload_selector {
             // Never exported, whatever `exportTo` says.
-            Some(_) => (&mut of_namespace.selected, Visibility::read(["."], namespace)),
+            Some(selector) if is_for_pod(object, selector, index.pod) => {
+                (&mut of_namespace.selected, Visibility::read(["."], namespace))
+            }
+            Some(_) => return,
             None => {
                 let values = spec.export_to.iter().map(String::as_str);
                 (&mut of_namespace.general, Visibility::read(values, namespace))
@@ -128,6 +121,11 @@ impl<'a> Rules<'a> {
         let rules = &self.by_namespace.get(namespace)?.general;
         rules.covering(host).flatten().find(|rule| rule.visibility.includes(self.pod_namespace))
     }
+}
+
+/// A rule with a selector is for the pods of its own namespace that carry the labels.
+fn is_for_pod(object: &Object, selector: &WorkloadSelector, pod: &GatewayPod) -> bool {
+    object.meta.namespace == pod.namespace && is_subset(&selector.match_labels, &pod.labels)
 }
 
 impl<'a> Rule<'a> {

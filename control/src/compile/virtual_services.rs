@@ -240,21 +240,8 @@ impl<'a> Reader<'_, 'a> {
         let domain = &self.world.index.pod.domain;
         let root = delegates::spelled_out(http, &self.service.object.meta.namespace, domain);
         let mut flat = Vec::new();
-        // The delegate was reported on by itself; only what the merge breaks is news.
-        let mut quiet = Findings::default();
-        let leaf_entries = delegate.service.spec.http.iter().zip(&delegate.is_usable).enumerate();
-        for (leaf_at, (leaf, _)) in leaf_entries.filter(|(_, (_, is_usable))| **is_usable) {
-            let leaf_object = delegate.service.object;
-            let leaf = delegates::spelled_out(leaf, &leaf_object.meta.namespace, domain);
-            let origin =
-                format!("{}#{at}>{}#{leaf_at}", self.service.key(), delegate.service.key());
-            let mut leaf_scope = quiet.scope(leaf_object, FieldPath::Http(leaf_at));
-            let resolver = self.resolver();
-            let merged = delegates::merge(&root, &leaf).and_then(|merged| {
-                let entry = Entry { at: leaf_at, origin: &origin, http: &merged };
-                flatten(entry, resolver, &mut leaf_scope)
-            });
-            match merged {
+        for leaf_at in 0..delegate.is_usable.len() {
+            match self.merged_entry((at, &root), (leaf_at, delegate)) {
                 Some(routes) => flat.extend(routes),
                 None => {
                     let key = delegate.service.key();
@@ -265,6 +252,28 @@ impl<'a> Reader<'_, 'a> {
             }
         }
         flat
+    }
+
+    /// One entry of a delegate merged with the root's, spelled out. `None` if they do not fit.
+    fn merged_entry(
+        &self,
+        (at, root): (usize, &HttpRoute),
+        (leaf_at, delegate): (usize, &DelegateService<'a>),
+    ) -> Option<Vec<FlatRoute>> {
+        // What is broken by itself was reported as such and is no conflict.
+        if delegate.is_usable.get(leaf_at) != Some(&true) {
+            return Some(Vec::new());
+        }
+        let Named { object, spec } = delegate.service;
+        let domain = &self.world.index.pod.domain;
+        let leaf = delegates::spelled_out(spec.http.get(leaf_at)?, &object.meta.namespace, domain);
+        let merged = delegates::merge(root, &leaf)?;
+        let origin = format!("{}#{at}>{}#{leaf_at}", self.service.key(), delegate.service.key());
+        // Both sides were reported on by themselves; only that they do not fit is news.
+        let mut quiet = Findings::default();
+        let mut scope = quiet.scope(object, FieldPath::Http(leaf_at));
+        let entry = Entry { at: leaf_at, origin: &origin, http: &merged };
+        flatten(entry, self.resolver(), &mut scope)
     }
 
     fn find<'d>(

@@ -8,6 +8,7 @@ use fairway_control::compile::compile;
 use fairway_control::compile::render::render;
 use fairway_control::object::{ConfigSet, Object};
 use fairway_control::source::parse::{Entry, parse_file};
+use fairway_shared::snapshot::route::{PathMatch, RouteMatch};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -112,6 +113,17 @@ fn changed(input: &str, changes: &[Change]) -> Vec<Arc<Object>> {
         .collect()
 }
 
+/// What may only stand at the end of a virtual host.
+fn takes_all(matches: &RouteMatch) -> bool {
+    let takes_all_paths = match &matches.path {
+        PathMatch::Any => true,
+        PathMatch::Prefix(prefix) => prefix == "/",
+        PathMatch::Regex(regex) => regex == ".*",
+        PathMatch::Exact(_) => false,
+    };
+    takes_all_paths && matches.headers.is_empty() && matches.query.is_empty()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
@@ -130,6 +142,11 @@ proptest! {
             let hosts = &table.virtual_hosts;
             let is_sorted = hosts.windows(2).all(|pair| pair[0].domain < pair[1].domain);
             prop_assert!(is_sorted, "{}", render(&compiled.snapshot));
+            for host in hosts {
+                let mut routes = host.routes.iter().map(|route| takes_all(&route.matches));
+                let is_last = routes.by_ref().skip_while(|takes_all| !takes_all).all(|all| all);
+                prop_assert!(is_last, "{}", render(&compiled.snapshot));
+            }
         }
     }
 }
