@@ -58,11 +58,9 @@ async fn serve(options: &UpOptions) -> Result<ExitCode, DemoError> {
     let config = dir.path().join("demo");
     write_example(&config, &ports)
         .map_err(|source| DemoError::Example { path: config.clone(), source })?;
-    if !options.quiet {
-        let file = config.join("dk-shop.yaml");
-        say::line(&format_args!("to move traffic, write `subset: v2` into {}", file.display()));
-    }
-    let code = up::serve(&Setup { config, options: options.clone(), dir }).await;
+    let file = config.join("dk-shop.yaml");
+    let tip = format!("edit      {}: `subset: v2` moves the traffic", file.display());
+    let code = up::serve(&Setup { config, options: options.clone(), dir, tip: Some(tip) }).await;
     drop(upstreams); // killed here: they end after the last request that needs them
     Ok(code)
 }

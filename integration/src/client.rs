@@ -1,12 +1,14 @@
 //! Towards a listener: HTTP/1.1, HTTP/2 with prior knowledge, and raw bytes. Every call has a
 //! deadline, and panics with the reason when something goes wrong.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, Version};
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -26,6 +28,8 @@ pub struct Reply {
     pub headers: HeaderMap,
     /// Body.
     pub body: Bytes,
+    /// Fields after the body.
+    pub trailers: Option<HeaderMap>,
 }
 
 impl Reply {
@@ -50,6 +54,28 @@ impl Reply {
 /// If host or path are not valid.
 pub fn get(host: &str, path: &str) -> Request<Full<Bytes>> {
     Request::get(path).header("host", host).body(Full::default()).expect("a valid request")
+}
+
+/// A request from `METHOD /path | name: value | …`, as HTTP/1.1 wants it. A `host` among the fields
+/// stands in place of `host`.
+///
+/// # Panics
+/// If it is not a valid request.
+pub fn request(host: &str, text: &str) -> Request<Full<Bytes>> {
+    let mut parts = text.split(" | ");
+    let (method, path) =
+        parts.next().and_then(|line| line.split_once(' ')).expect("METHOD /path first");
+    let mut request = Request::builder().method(method).uri(path);
+    let mut is_host_told = false;
+    for field in parts {
+        let (name, value) = field.split_once(':').expect("name: value");
+        is_host_told |= name.eq_ignore_ascii_case("host");
+        request = request.header(name, value.trim());
+    }
+    if !is_host_told {
+        request = request.header("host", host);
+    }
+    request.body(Full::default()).expect("a valid request")
 }
 
 /// A kept-alive HTTP/1.1 connection.
@@ -109,21 +135,98 @@ pub async fn get_once(address: SocketAddr, host: &str, path: &str) -> Reply {
     Http1::connect(address).await.send(get(host, path)).await
 }
 
+/// An HTTP/2 connection, without TLS and without upgrade.
+#[derive(Debug, Clone)]
+pub struct Http2(http2::SendRequest<UnsyncBoxBody<Bytes, Infallible>>);
+
+impl Http2 {
+    /// Connects.
+    ///
+    /// # Panics
+    /// If that is refused.
+    pub async fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap_or_else(|e| panic!("{address}: {e}"));
+        let shaken = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+        let (sender, connection) = shaken.expect("an HTTP/2 connection");
+        tokio::spawn(connection);
+        Self(sender)
+    }
+
+    /// Sends a request, with trailers or without, and reads the whole answer. Its URI is absolute.
+    ///
+    /// # Panics
+    /// If there is no answer within the deadline.
+    pub async fn send<B>(&mut self, request: Request<B>) -> Reply
+    where
+        B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+    {
+        let request = request.map(BodyExt::boxed_unsync);
+        expect_in_time(async { whole(self.0.send_request(request).await?).await }).await
+    }
+}
+
 /// One GET on an HTTP/2 connection of its own, without TLS and without upgrade.
 ///
 /// # Panics
 /// If there is no answer.
 pub async fn get_once_http2(address: SocketAddr, host: &str, path: &str) -> Reply {
-    let stream = TcpStream::connect(address).await.unwrap_or_else(|e| panic!("{address}: {e}"));
     let uri = format!("http://{host}{path}");
     let request = Request::get(uri).body(Full::<Bytes>::default()).expect("a valid request");
-    expect_in_time(async {
-        let (mut sender, connection) =
-            http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
-        whole(sender.send_request(request).await?).await
-    })
-    .await
+    Http2::connect(address).await.send(request).await
+}
+
+/// Bytes before HTTP, on a connection that stays open.
+#[derive(Debug)]
+pub struct Wire(TcpStream);
+
+impl Wire {
+    /// Connects.
+    ///
+    /// # Panics
+    /// If that is refused.
+    pub async fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await;
+        Self(stream.unwrap_or_else(|e| panic!("connect {address}: {e}")))
+    }
+
+    /// Sends exactly these bytes.
+    ///
+    /// # Panics
+    /// If the other side has closed.
+    pub async fn say(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.write_all(bytes.as_ref()).await.expect("the other side reads");
+    }
+
+    /// Reads until what came ends with `end`, and returns it all.
+    ///
+    /// # Panics
+    /// If that does not come within the deadline.
+    pub async fn hear(&mut self, end: &str) -> String {
+        let mut heard = Vec::new();
+        let reading = async {
+            while !heard.ends_with(end.as_bytes()) {
+                heard.push(self.0.read_u8().await?);
+            }
+            Ok::<_, std::io::Error>(())
+        };
+        let ended = timeout(PATIENCE, reading).await;
+        let heard = String::from_utf8_lossy(&heard).into_owned();
+        match ended {
+            Ok(Ok(())) => heard,
+            ended => panic!("`{end}` does not come: {ended:?} after `{heard}`"),
+        }
+    }
+
+    /// Reads until the other side closes.
+    ///
+    /// # Panics
+    /// If it does not within the deadline.
+    pub async fn hear_all(&mut self) -> String {
+        let mut heard = Vec::new();
+        let ended = timeout(PATIENCE, self.0.read_to_end(&mut heard)).await;
+        ended.expect("the other side closes").expect("the other side closes in good order");
+        String::from_utf8_lossy(&heard).into_owned()
+    }
 }
 
 /// Sends exactly these bytes and reads until the other side closes.
@@ -147,8 +250,10 @@ pub async fn raw(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
 
 async fn whole(response: Response<Incoming>) -> hyper::Result<Reply> {
     let (head, body) = response.into_parts();
-    let body = body.collect().await?.to_bytes();
-    Ok(Reply { status: head.status, version: head.version, headers: head.headers, body })
+    let body = body.collect().await?;
+    let trailers = body.trailers().cloned();
+    let (status, version, headers) = (head.status, head.version, head.headers);
+    Ok(Reply { status, version, headers, body: body.to_bytes(), trailers })
 }
 
 async fn expect_in_time(exchange: impl Future<Output = hyper::Result<Reply>>) -> Reply {

@@ -41,6 +41,6 @@ impl DkShop {
 
     /// A load on the routed host.
     pub fn plan(&self, connections: usize) -> Plan {
-        Plan { address: self.address, host: DK_SHOP_HOST, connections }
+        Plan { address: self.address, host: DK_SHOP_HOST, connections, is_short: false }
     }
 }

@@ -4,7 +4,9 @@
 //! | --- | --- |
 //! | [`world`] | one running instance with its directories, and how to wait for it |
 //! | [`dk_shop`] | the reference configuration, running |
+//! | [`mesh`] | a configuration of many virtual hosts, running |
 //! | [`upstream`] | a backend that records what it was asked and answers as told |
+//! | [`scripted`] | a backend that says given bytes |
 //! | [`client`] | HTTP/1.1, HTTP/2 and raw bytes towards a listener |
 //! | [`load`] | many connections at once, each failure counted by kind |
 //! | [`manifests`] | the reference configuration with the ports of the fakes |
@@ -17,7 +19,9 @@ pub mod client;
 pub mod dk_shop;
 pub mod load;
 pub mod manifests;
+pub mod mesh;
 pub mod process;
+pub mod scripted;
 pub mod upstream;
 pub mod wait;
 pub mod world;

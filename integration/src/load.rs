@@ -1,5 +1,5 @@
-//! A closed loop: N connections, each sends its next request when it has the answer to the last,
-//! and connects again when it breaks. Failures are counted by connection and by kind.
+//! A closed loop: N clients, each sends its next request when it has the answer to the last, on
+//! one connection until it breaks, or on a new one each time. Failures are counted by connection and by kind.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
@@ -21,8 +21,10 @@ pub struct Plan {
     pub address: SocketAddr,
     /// `Host`.
     pub host: &'static str,
-    /// Connections.
+    /// Clients, with one connection each at a time.
     pub connections: usize,
+    /// A connection serves one request only.
+    pub is_short: bool,
 }
 
 /// What became of one connection and those that took its place.
@@ -151,8 +153,8 @@ async fn run(plan: &Plan, tally: &Mutex<Tally>, stop: &AtomicBool) {
         match Http1::try_connect(plan.address).await {
             Ok(mut connection) => {
                 locked(tally).local_ports.push(connection.local_port);
-                while !stop.load(Ordering::Relaxed) {
-                    if !exchange(&mut connection, plan, tally).await {
+                while exchange(&mut connection, plan, tally).await && !plan.is_short {
+                    if stop.load(Ordering::Relaxed) {
                         break;
                     }
                 }

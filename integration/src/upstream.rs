@@ -2,12 +2,14 @@
 //! without TLS, on a port from the kernel.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -37,6 +39,17 @@ pub struct Received {
     pub headers: HeaderMap,
     /// The whole body.
     pub body: Bytes,
+    /// Fields after the body.
+    pub trailers: Option<HeaderMap>,
+}
+
+impl Received {
+    /// The values of a header field, comma-joined; empty if absent.
+    pub fn header(&self, name: &str) -> String {
+        let values = self.headers.get_all(name).iter();
+        let texts: Vec<&str> = values.map(|v| v.to_str().unwrap_or("<not text>")).collect();
+        texts.join(",")
+    }
 }
 
 /// How to answer.
@@ -52,6 +65,19 @@ pub struct Reply {
     pub delay: Duration,
     /// Close the connection in place of an answer.
     pub hang_up: bool,
+    /// Fields after the body.
+    pub trailers: Option<HeaderMap>,
+}
+
+impl Reply {
+    /// That status, and the status as body.
+    ///
+    /// # Panics
+    /// If there is no such status.
+    pub fn status(code: u16) -> Self {
+        let status = StatusCode::from_u16(code).expect("a status");
+        Self { status, body: code.to_string().into(), ..Self::default() }
+    }
 }
 
 impl Default for Reply {
@@ -62,6 +88,7 @@ impl Default for Reply {
             body: Bytes::from_static(b"hello"),
             delay: Duration::ZERO,
             hang_up: false,
+            trailers: None,
         }
     }
 }
@@ -71,6 +98,8 @@ struct State {
     total: u64,
     records: VecDeque<Received>,
     reply: Reply,
+    /// Come before `reply`, each once.
+    first_replies: VecDeque<Reply>,
 }
 
 /// A running upstream; stops when dropped, its connections with it.
@@ -102,6 +131,16 @@ impl Upstream {
     /// How to answer from now on.
     pub fn reply_with(&self, reply: Reply) {
         locked(&self.state).reply = reply;
+    }
+
+    /// How to answer the next requests, each once, before the answer is again what it was.
+    pub fn reply_once_each(&self, replies: impl IntoIterator<Item = Reply>) {
+        locked(&self.state).first_replies = replies.into_iter().collect();
+    }
+
+    /// The requests that are kept, in order of arrival; forgets them.
+    pub fn take_records(&self) -> Vec<Received> {
+        locked(&self.state).records.drain(..).collect()
     }
 
     /// Requests since the start.
@@ -159,9 +198,11 @@ async fn answer(
     request: Request<Incoming>,
     name: &'static str,
     state: Arc<Mutex<State>>,
-) -> Result<Response<Full<Bytes>>, HungUp> {
+) -> Result<Response<UnsyncBoxBody<Bytes, Infallible>>, HungUp> {
     let (head, body) = request.into_parts();
-    let body = body.collect().await.map_err(|_| HungUp)?.to_bytes();
+    let body = body.collect().await.map_err(|_| HungUp)?;
+    let trailers = body.trailers().cloned();
+    let body = body.to_bytes();
     let authority = head.uri.authority().map(ToString::to_string);
     let header = || head.headers.get("host").and_then(|value| value.to_str().ok());
     let host = authority.or_else(|| header().map(str::to_owned)).unwrap_or_default();
@@ -173,8 +214,9 @@ async fn answer(
             state.records.pop_front();
         }
         let (method, version, headers) = (head.method, head.version, head.headers);
-        state.records.push_back(Received { method, path, version, host, headers, body });
-        state.reply.clone()
+        let received = Received { method, path, version, host, headers, body, trailers };
+        state.records.push_back(received);
+        state.first_replies.pop_front().unwrap_or_else(|| state.reply.clone())
     };
     tokio::time::sleep(reply.delay).await;
     if reply.hang_up {
@@ -184,5 +226,10 @@ async fn answer(
     for (key, value) in &reply.headers {
         response = response.header(*key, value);
     }
-    Ok(response.body(Full::new(reply.body)).expect("tests give valid header fields"))
+    let body = Full::new(reply.body);
+    let body = match reply.trailers {
+        None => body.boxed_unsync(),
+        Some(trailers) => body.with_trailers(async { Some(Ok(trailers)) }).boxed_unsync(),
+    };
+    Ok(response.body(body).expect("tests give valid header fields"))
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use fairway_integration::client::get_once;
 use fairway_integration::dk_shop::DkShop;
-use fairway_integration::load::{Load, expect_failures_only_on, expect_no_failure};
+use fairway_integration::load::{Load, Plan, expect_failures_only_on, expect_no_failure};
 use fairway_integration::manifests::{DK_SHOP_HOST, dk_shop_on_v2};
 use fairway_integration::world::is_serving;
 use fairway_integration::{process, wait};
 use fairway_shared::instance::Source;
-use nix::sys::signal::Signal::SIGKILL;
+use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGSTOP};
 
 /// The binary under test.
 const FAIRWAY: &str = env!("CARGO_BIN_EXE_fairway-tested");
@@ -24,7 +24,7 @@ const BACK_WITHIN: Duration = Duration::from_secs(1);
 async fn kill_worker(shop: &mut DkShop) -> BTreeSet<u16> {
     let before = shop.world.when("ready", |i| i.ready).await;
     let victim = before.workers[0].pid.expect("a ready worker has a process");
-    process::signal(victim, nix::sys::signal::Signal::SIGSTOP);
+    process::signal(victim, SIGSTOP);
     let held = process::client_ports(victim, shop.address.port());
     process::signal(victim, SIGKILL);
     shop.world
@@ -56,13 +56,11 @@ async fn a_killed_worker_costs_its_own_connections_and_nothing_else() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn new_connections_are_served_while_a_worker_is_killed_again_and_again() {
     let mut shop = DkShop::start(FAIRWAY, 2, "").await;
-    let load = Load::start(shop.plan(8)).await;
+    let load = Load::start(Plan { is_short: true, ..shop.plan(16) }).await;
     let mut held = BTreeSet::new();
-    for _ in 0..3 {
+    for _ in 0..5 {
         held.extend(kill_worker(&mut shop).await);
-        for _ in 0..20 {
-            get_once(shop.address, DK_SHOP_HOST, "/").await.expect_status(200);
-        }
+        load.answers(5).await;
     }
     expect_failures_only_on(&load.stop().await, &held);
 }
@@ -89,7 +87,16 @@ async fn traffic_goes_on_without_control_and_control_comes_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_comes_back_on_the_last_good_snapshot_while_control_is_dead() {
-    let mut shop = DkShop::start(FAIRWAY, 2, "").await;
+    come_back_without_control("--transport unix").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_comes_back_on_the_last_good_snapshot_over_grpc_too() {
+    come_back_without_control("--transport grpc").await;
+}
+
+async fn come_back_without_control(flags: &str) {
+    let mut shop = DkShop::start(FAIRWAY, 2, flags).await;
     let before = shop.world.when("ready", |i| i.ready && i.control.pid.is_some()).await;
     process::signal(before.control.pid.expect("waited for it"), SIGKILL);
     // Without its directory control cannot come back; it was dead before it could see that.
@@ -115,6 +122,22 @@ async fn a_worker_comes_back_on_the_last_good_snapshot_while_control_is_dead() {
     shop.world.write("dk-shop.yaml", &dk_shop_on_v2());
     load.all_from("v2").await;
     expect_failures_only_on(&load.stop().await, &held);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_comes_back_although_control_is_stuck() {
+    for flags in ["--transport unix", "--transport grpc"] {
+        let mut shop = DkShop::start(FAIRWAY, 2, flags).await;
+        let before = shop.world.when("ready", |i| i.ready && i.control.pid.is_some()).await;
+        let control = before.control.pid.expect("waited for it");
+        process::signal(control, SIGSTOP);
+        kill_worker(&mut shop).await;
+        for _ in 0..20 {
+            get_once(shop.address, DK_SHOP_HOST, "/").await.expect_status(200);
+        }
+        process::signal(control, SIGCONT);
+        shop.world.when("back on control", |i| i.snapshot.source == Source::Control).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -128,7 +128,7 @@ mod tests {
         let Command::Up(args) = Fairway::try_parse_from(words).unwrap().command else {
             panic!("`up` is `up`")
         };
-        (root, Setup { config: args.dir, options: args.options, dir })
+        (root, Setup { config: args.dir, options: args.options, dir, tip: None })
     }
 
     fn status() -> ControlStatus {

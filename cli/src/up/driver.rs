@@ -218,10 +218,14 @@ impl<'a> Driver<'a> {
             return;
         }
         let (instance, dir) = (self.board.instance(), self.setup.dir.path().to_owned());
+        let tip = self.setup.tip.clone();
         tokio::spawn(async move {
             let hint = hint::find(&instance.control.debug).await;
             for line in banner::ready(&instance, hint.as_ref(), &dir) {
                 say::line(&line);
+            }
+            if let Some(tip) = tip {
+                say::line(&tip);
             }
         });
     }

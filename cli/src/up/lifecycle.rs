@@ -114,6 +114,7 @@ pub(crate) struct Lifecycle {
     control: Control,
     /// Restarts of control since it was last healthy.
     restarts: u32,
+    supervisor_reported: bool,
     announced: bool,
     delay_explained: bool,
     /// Set by the second request to stop.
@@ -127,6 +128,7 @@ impl Lifecycle {
             phase: Phase::Starting,
             control: Control::Running { since: now },
             restarts: 0,
+            supervisor_reported: false,
             announced: false,
             delay_explained: false,
             hurried: false,
@@ -142,13 +144,13 @@ impl Lifecycle {
                 self.phase = Phase::Serving;
                 vec![Effect::Start(Process::Supervisor)]
             }
-            Event::SupervisorReported { ready: true }
-                if self.phase == Phase::Serving && !self.announced =>
-            {
-                self.announced = true;
-                vec![Effect::Announce]
+            Event::SupervisorReported { ready } => {
+                self.supervisor_reported = true;
+                let is_first = ready && !self.announced && self.phase == Phase::Serving;
+                self.announced |= is_first;
+                if is_first { vec![Effect::Announce] } else { vec![] }
             }
-            Event::ControlReported | Event::SupervisorReported { .. } => vec![],
+            Event::ControlReported => vec![],
             Event::Exited(Process::Control, end) => self.control_ended(end, now, policy),
             Event::Exited(Process::Supervisor, end) => self.supervisor_ended(end, now, policy),
             Event::StopAsked => self.stop_asked(now, policy),
@@ -160,11 +162,11 @@ impl Lifecycle {
         let began = self.control;
         self.control = Control::Gone;
         match self.phase {
-            // It has told why on stderr; a wrong argument stays a wrong argument.
             Phase::Starting => {
                 self.phase = Phase::Over;
-                let code = if end == End::Code(crate::USAGE) { crate::USAGE } else { 1 };
-                vec![Effect::Report(Process::Control, end, Next::GiveUp), Effect::Exit(code)]
+                let mut effects = report_failed_start(Process::Control, end);
+                effects.push(Effect::Exit(code_of_failure(end)));
+                effects
             }
             Phase::Serving => {
                 let healthy =
@@ -191,9 +193,11 @@ impl Lifecycle {
                 self.stop_control(code, now, policy)
             }
             Phase::Serving => {
-                let code = if end == End::Code(crate::USAGE) { crate::USAGE } else { 1 };
-                let mut effects = vec![Effect::Report(Process::Supervisor, end, Next::GiveUp)];
-                effects.extend(self.stop_control(code, now, policy));
+                let mut effects = match self.supervisor_reported {
+                    true => vec![Effect::Report(Process::Supervisor, end, Next::GiveUp)],
+                    false => report_failed_start(Process::Supervisor, end),
+                };
+                effects.extend(self.stop_control(code_of_failure(end), now, policy));
                 effects
             }
             Phase::Starting | Phase::StoppingControl { .. } | Phase::Over => vec![],
@@ -254,6 +258,19 @@ impl Lifecycle {
             effects.push(Effect::ExplainDelay);
         }
         effects
+    }
+}
+
+/// A wrong argument stays a wrong argument.
+fn code_of_failure(end: End) -> u8 {
+    if end == End::Code(crate::USAGE) { crate::USAGE } else { 1 }
+}
+
+/// Nothing, if the process has told by itself why it does not run.
+fn report_failed_start(process: Process, end: End) -> Vec<Effect> {
+    match end {
+        End::Code(1 | crate::USAGE) => vec![],
+        _ => vec![Effect::Report(process, end, Next::GiveUp)],
     }
 }
 

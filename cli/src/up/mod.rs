@@ -53,6 +53,8 @@ pub(crate) struct Setup {
     pub config: PathBuf,
     pub options: UpOptions,
     pub dir: InstanceDir,
+    /// One more line for the person, at first readiness.
+    pub tip: Option<String>,
 }
 
 /// Runs until it is told to stop; see [`crate::main_with`] for the exit codes.
@@ -77,7 +79,7 @@ pub(crate) fn refuse(error: &SetupError) -> ExitCode {
 fn prepare(args: &UpArgs) -> Result<(Setup, Runtime), SetupError> {
     let config = readable_directory(&args.dir)?;
     let dir = InstanceDir::open(args.options.instance_dir.as_deref())?;
-    Ok((Setup { config, options: args.options.clone(), dir }, runtime()?))
+    Ok((Setup { config, options: args.options.clone(), dir, tip: None }, runtime()?))
 }
 
 /// One thread, and it must be the main one: a child is told when the thread that started it ends.

@@ -19,7 +19,6 @@ use super::mirror::{Mirrors, is_hit};
 use super::reply::ProxyError;
 use super::request::{self, Head, Upgrade};
 use super::response::{Account, ReplyBody, UpstreamBody, grpc_status};
-use super::retry;
 use super::tunnel;
 use crate::clock;
 use crate::route::action::{ActionKind, Direct, Forward};
@@ -85,7 +84,7 @@ impl Exchange<'_> {
         };
         let route = table.routes.route(index);
         if let Some(fault) = &route.action.fault {
-            inject(fault, notes).await?;
+            Box::pin(inject(fault, notes)).await?;
         }
         let verdict = route.action.cors.as_deref().map(|cors| {
             let verdict = cors.judge(&parts.method, &parts.headers);
@@ -170,10 +169,7 @@ impl Exchange<'_> {
         };
         let outgoing = Outgoing { method: parts.method, uri: parts.uri, headers: parts.headers };
         let mirrors = Mirrors::choose(&forward.mirrors, table, &outgoing);
-        let keep = !mirrors.is_empty()
-            || forwarding
-                .retry
-                .is_some_and(|retry| retry::may_follow_sending(retry, self.head.is_grpc));
+        let keep = !mirrors.is_empty() || forwarding.may_follow_sending();
         let mut body = BodySource::new(body, keep);
         let ended = forwarding.run(outgoing, &mut body).await;
         mirrors.send(self.downstream, &body);

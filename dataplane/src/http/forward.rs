@@ -238,9 +238,7 @@ impl Forwarding<'_> {
             let acquiring = self.acquire(policy, busy.host(), version);
             let channel = self.within(deadline, late, acquiring).await??;
             let is_stale = channel.is_stale() && body.is_none() && outgoing.method.is_idempotent();
-            let may_follow =
-                || self.retry.is_some_and(|retry| retry::may_follow_sending(retry, self.is_grpc));
-            let keep = is_stale || (may_repeat && may_follow());
+            let keep = is_stale || (may_repeat && self.may_follow_sending());
             let head = if keep { outgoing.clone() } else { std::mem::take(outgoing) };
             let request = head.request(version, body.next().ok_or(ProxyError::ClientBody)?);
             let is_pooled = channel.is_pooled();
@@ -278,15 +276,24 @@ impl Forwarding<'_> {
             if let Some(sender) = host.pool.shared() {
                 return Ok(Channel::Shared(sender));
             }
-            let sender = connect::http2(host.address, limit, open).await?;
+            let sender = Box::pin(connect::http2(host.address, limit, open)).await?;
             host.pool.share(sender.clone());
             return Ok(Channel::Shared(sender));
         }
         let pooled = poll_fn(|cx| std::task::Poll::Ready(host.pool.take(cx))).await;
         Ok(Channel::Own(match pooled {
             Some(connection) => connection,
-            None => connect::http1(host.address, limit, open).await?,
+            // Boxed: rare, and far larger than the rest of a request.
+            None => Box::pin(connect::http1(host.address, limit, open)).await?,
         }))
+    }
+
+    /// May the request have to be sent again after it was sent, so that a copy must be kept?
+    pub fn may_follow_sending(&self) -> bool {
+        let version = self.upstream_version(&self.cluster.policy.load());
+        self.retry.is_some_and(|retry| {
+            retry::may_follow_sending(retry, self.is_grpc, version == Version::HTTP_2)
+        })
     }
 
     fn upstream_version(&self, policy: &ClusterView) -> Version {
@@ -307,7 +314,10 @@ impl Forwarding<'_> {
         let future = pin!(future);
         match deadline {
             None => Ok(future.await),
-            Some(at) => tokio::time::timeout_at(at.into(), future).await.map_err(|_| late),
+            // Boxed, so that requests without a deadline do not carry the room for a timer.
+            Some(at) => {
+                Box::pin(tokio::time::timeout_at(at.into(), future)).await.map_err(|_| late)
+            }
         }
     }
 }

@@ -26,9 +26,9 @@ pub fn is_wanted(policy: &RetryPolicy, end: TryEnd<'_>) -> bool {
     policy.on.iter().any(|condition| matches(*condition, policy, end))
 }
 
-/// May the policy want a try after the request was sent, so that a copy must be kept? For gRPC
-/// every condition may; for others those that look at gRPC statuses cannot.
-pub fn may_follow_sending(policy: &RetryPolicy, is_grpc: bool) -> bool {
+/// May the policy want a try after the request was sent, so that a copy must be kept? Conditions
+/// on gRPC statuses need gRPC, refused streams an HTTP/2 upstream.
+pub fn may_follow_sending(policy: &RetryPolicy, is_grpc: bool, is_http2: bool) -> bool {
     policy.on.iter().any(|condition| match condition {
         RetryOn::ConnectFailure | RetryOn::ResetBeforeRequest => false,
         RetryOn::RetriableStatusCodes => !policy.status_codes.is_empty(),
@@ -37,8 +37,8 @@ pub fn may_follow_sending(policy: &RetryPolicy, is_grpc: bool) -> bool {
         | RetryOn::Internal
         | RetryOn::ResourceExhausted
         | RetryOn::Unavailable => is_grpc,
-        RetryOn::RefusedStream
-        | RetryOn::FiveXx
+        RetryOn::RefusedStream => is_http2,
+        RetryOn::FiveXx
         | RetryOn::GatewayError
         | RetryOn::Reset
         | RetryOn::Retriable4xx
@@ -156,6 +156,17 @@ mod tests {
             let (policy, headers) = (policy(&[condition]), HeaderMap::new());
             let found = answers.map(|code| is_wanted(&policy, TryEnd::Answered(code, &headers)));
             assert_eq!(found, expected, "{condition:?}");
+        }
+    }
+
+    #[test]
+    fn a_copy_is_kept_only_where_a_condition_can_hold_after_sending() {
+        let default =
+            policy(&[RetryOn::ConnectFailure, RetryOn::RefusedStream, RetryOn::Unavailable]);
+        for (is_grpc, is_http2, expected) in
+            [(false, false, false), (true, false, true), (false, true, true)]
+        {
+            assert_eq!(may_follow_sending(&default, is_grpc, is_http2), expected);
         }
     }
 

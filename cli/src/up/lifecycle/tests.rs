@@ -44,10 +44,25 @@ fn control_starts_first_and_the_supervisor_when_control_answers() {
 
 #[test]
 fn a_control_that_never_answered_ends_the_instance_with_its_own_code() {
-    for (end, code) in [(End::Code(2), 2), (End::Code(1), 1), (KILLED, 1), (End::NotStarted, 1)] {
-        let report = Effect::Report(Control, end, Next::GiveUp);
-        check(&[(5, Event::Exited(Control, end))], &[report, Effect::Exit(code)]);
+    for (end, code) in [(End::Code(2), 2), (End::Code(1), 1)] {
+        check(&[(5, Event::Exited(Control, end))], &[Effect::Exit(code)]);
     }
+    for end in [KILLED, End::NotStarted, End::Code(0)] {
+        let report = Effect::Report(Control, end, Next::GiveUp);
+        check(&[(5, Event::Exited(Control, end))], &[report, Effect::Exit(1)]);
+    }
+}
+
+#[test]
+fn a_supervisor_that_never_answered_stops_control_and_has_told_why() {
+    let stop = [Effect::Stop(Control), Effect::WakeAt(5_020)];
+    let failed = (20, Event::Exited(Supervisor, End::Code(1)));
+    check(&[READY[0], failed], &stop);
+    let gone = (30, Event::Exited(Control, End::Code(0)));
+    check(&[READY[0], failed, gone], &[Effect::Exit(1)]);
+    let killed = (20, Event::Exited(Supervisor, KILLED));
+    let report = Effect::Report(Supervisor, KILLED, Next::GiveUp);
+    check(&[READY[0], killed], &[report, stop[0], stop[1]]);
 }
 
 #[test]
