@@ -11,6 +11,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
 use tokio::net::TcpStream;
 
+use super::coalesced::{Coalesced, InTurns};
 use super::exchange;
 use super::prefixed::{Prefixed, Spoken};
 use crate::cluster::connect::LocalExecutor;
@@ -126,14 +127,19 @@ pub async fn serve(stream: TcpStream, remote: SocketAddr, serving: Rc<Serving>, 
             life.drive(pin!(connection), http1::UpgradeableConnection::graceful_shutdown).await;
         }
         Spoken::Http2 => {
+            let stream = Coalesced::new(stream);
             let connection = http2::Builder::new(LocalExecutor)
                 .timer(TokioTimer::new())
                 .max_concurrent_streams(STREAMS_MAX)
                 .initial_stream_window_size(STREAM_WINDOW_BYTES)
                 .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
                 .max_header_list_size(HEAD_BYTES_MAX as u32)
-                .serve_connection(stream, service);
-            life.drive(pin!(connection), http2::Connection::graceful_shutdown).await;
+                .serve_connection(stream.clone(), service);
+            let connection = InTurns::new(connection, stream);
+            life.drive(pin!(connection), |mut turns| {
+                http2::Connection::graceful_shutdown(turns.connection.as_mut());
+            })
+            .await;
         }
     }
 }

@@ -5,6 +5,7 @@
 //! a mailbox, takes a lock or looks anything up by name but host and path.
 
 pub mod body;
+pub mod coalesced;
 pub mod connection;
 pub mod edited;
 pub mod exchange;

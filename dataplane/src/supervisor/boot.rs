@@ -13,16 +13,17 @@ use fairway_shared::id::WorkerSlot;
 use fairway_shared::ipc::message::WorkerSettings;
 
 use super::event::{EVENTS_MAX, Event};
+use super::inventory::Inventory;
 use super::slot::Policy;
 use super::status_lines::StatusLines;
 use super::termination::Times;
-use super::{End, Settings, run};
+use super::{End, Holdings, Settings, run};
 use crate::admin::{Admin, BindError, Wanted};
 use crate::args::Flags;
 use crate::sys::affinity::{allowed_cpus, placement, usable_cpus};
 use crate::sys::process::{WorkerCommand, open_inherited};
 use crate::sys::signal::TermSignals;
-use crate::sys::socket::has_ipv6;
+use crate::sys::socket::{ListenError, has_ipv6};
 
 /// Name of the last-good file in the instance directory.
 const LAST_GOOD: &str = "last-good";
@@ -43,6 +44,9 @@ pub enum StartError {
     /// A port is not to be had.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// No port is free.
+    #[error("--port-map: {0}")]
+    PortMap(#[from] ListenError),
     /// Nothing to write under that number.
     #[error("--status-fd {fd}: {cause}: pass the write end of a pipe")]
     StatusFd {
@@ -66,11 +70,14 @@ pub fn start(flags: &Flags, command: WorkerCommand) -> Result<End, StartError> {
     let wanted = Wanted { admin: flags.admin, status: flags.status, metrics: flags.metrics };
     let admin = Admin::bind(&wanted)?;
     let lines = flags.status_fd.map(status_lines).transpose()?;
-    let settings = settings(flags, command, &admin);
+    let mut settings = settings(flags, command, &admin);
+    let mut inventory = Inventory::default();
+    choose_ports(&mut settings.worker, &mut inventory)?;
+    let holdings = Holdings { inventory, lines };
     let (sender, events) = bounded(EVENTS_MAX);
     pass_signals_on(signals, sender.clone()).map_err(StartError::Thread)?;
     admin.start(sender.clone(), flags.node.id.clone()).map_err(StartError::Thread)?;
-    Ok(run(settings, &events, sender, lines))
+    Ok(run(settings, &events, sender, holdings))
 }
 
 fn make_instance_dir(path: &Path) -> Result<(), StartError> {
@@ -113,6 +120,15 @@ fn worker_settings(flags: &Flags, workers: u16) -> WorkerSettings {
         drain_ms: u32::try_from(millis(flags.drain)).unwrap_or(u32::MAX),
         log_level: flags.log_level.to_owned(),
     }
+}
+
+/// Gives every listener that may have any port one of its own, the same for all workers and for
+/// as long as the supervisor lives.
+fn choose_ports(worker: &mut WorkerSettings, inventory: &mut Inventory) -> Result<(), ListenError> {
+    for local in worker.port_map.values_mut().filter(|local| **local == 0) {
+        *local = inventory.reserve(&worker.bind)?;
+    }
+    Ok(())
 }
 
 /// A host without IPv6 must not get a problem reported for every listener.

@@ -6,18 +6,24 @@
 //! slot's next process serves a snapshot without having asked for it.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use fairway_shared::id::WorkerSlot;
 
-use crate::sys::socket::{ListenError, Sharing, listen_on, probe};
+use crate::sys::socket::{ListenError, Sharing, listen_on, probe, reserve};
+
+/// Ports tried until one is free on every address.
+const RESERVE_ATTEMPTS: u32 = 16;
 
 /// Every held socket.
 #[derive(Debug, Default)]
 pub struct Inventory {
     /// By the address as asked for; never an entry without a socket.
     held: BTreeMap<SocketAddr, Held>,
+    /// Ports promised to listeners that may come and go; bound, but not listened on.
+    reserved: BTreeMap<u16, Vec<OwnedFd>>,
 }
 
 #[derive(Debug)]
@@ -35,6 +41,23 @@ struct Socket {
 }
 
 impl Inventory {
+    /// Chooses a port that is free on all of these addresses and holds it to the end.
+    ///
+    /// # Errors
+    /// [`ListenError`] of the last attempt.
+    pub fn reserve(&mut self, hosts: &[IpAddr]) -> Result<u16, ListenError> {
+        let mut attempt = reserve_on_all(hosts);
+        for _ in 1..RESERVE_ATTEMPTS {
+            if attempt.is_ok() {
+                break;
+            }
+            attempt = reserve_on_all(hosts);
+        }
+        let (port, sockets) = attempt?;
+        self.reserved.insert(port, sockets);
+        Ok(port)
+    }
+
     /// The slot's socket for an address and the address it is bound to, made if there is none.
     /// All slots share the port that the first of them got for port 0.
     ///
@@ -89,11 +112,23 @@ impl Inventory {
 
     fn holds_port(&self, port: u16) -> bool {
         self.held.values().any(|held| held.bound.port() == port)
+            || self.reserved.contains_key(&port)
     }
 
     fn drop_empty(&mut self) {
         self.held.retain(|_, held| !held.sockets.is_empty());
     }
+}
+
+/// The first address decides on the port; it may be taken on another.
+fn reserve_on_all(hosts: &[IpAddr]) -> Result<(u16, Vec<OwnedFd>), ListenError> {
+    let (mut port, mut sockets) = (0, Vec::new());
+    for host in hosts {
+        let (socket, got) = reserve(SocketAddr::new(*host, port))?;
+        port = got.port();
+        sockets.push(socket);
+    }
+    Ok((port, sockets))
 }
 
 impl Held {
@@ -131,6 +166,22 @@ mod tests {
         let (again, same) = inventory.grant(ONE, any()).unwrap();
         assert_eq!(bound, again);
         assert!(Arc::ptr_eq(&first, &same));
+    }
+
+    #[test]
+    fn reserved_ports_differ_take_no_connection_and_can_be_listened_on_again_and_again() {
+        let mut inventory = Inventory::default();
+        let host = [any().ip()];
+        let ports = [inventory.reserve(&host).unwrap(), inventory.reserve(&host).unwrap()];
+        assert_ne!(ports[0], ports[1]);
+        let address = SocketAddr::new(host[0], ports[0]);
+        for _ in 0..2 {
+            assert!(!is_open(address));
+            assert!(TcpListener::bind(address).is_err(), "a stranger got a reserved port");
+            assert_eq!(inventory.grant(ONE, address).unwrap().0, address);
+            assert!(is_open(address));
+            inventory.release(ONE, address);
+        }
     }
 
     #[test]

@@ -57,6 +57,15 @@ pub struct Settings {
     pub addresses: SupervisorAddresses,
 }
 
+/// What the supervisor starts with beside its settings.
+#[derive(Debug, Default)]
+pub struct Holdings {
+    /// Ports reserved for listeners.
+    pub inventory: inventory::Inventory,
+    /// Where status lines go.
+    pub lines: Option<StatusLines>,
+}
+
 /// How a supervisor ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -72,10 +81,10 @@ pub fn run(
     settings: Settings,
     events: &Receiver<Event>,
     sender: Sender<Event>,
-    lines: Option<StatusLines>,
+    holdings: Holdings,
 ) -> End {
     let clock = Clock(Instant::now());
-    let mut supervisor = Supervisor::new(settings, sender, lines);
+    let mut supervisor = Supervisor::new(settings, sender, holdings);
     loop {
         let wake_ms = supervisor.next_wake_ms();
         let first = clock.receive(events, wake_ms);

@@ -21,7 +21,7 @@ use super::slot::{self, Effect, Millis, Slot};
 use super::status::Board;
 use super::status_lines::StatusLines;
 use super::termination::{self, Order, Phase, Wish};
-use super::{End, Settings};
+use super::{End, Holdings, Settings};
 use crate::sys::process::{self, Exit, Pid};
 
 /// All that the loop owns.
@@ -48,23 +48,19 @@ struct Seat {
 }
 
 impl Supervisor {
-    pub(super) fn new(
-        settings: Settings,
-        sender: Sender<Event>,
-        lines: Option<StatusLines>,
-    ) -> Self {
+    pub(super) fn new(settings: Settings, sender: Sender<Event>, holdings: Holdings) -> Self {
         Self {
             seats: settings.cpus.iter().map(|_| Seat { slot: Slot::NEW, link: None }).collect(),
             board: Board::new(settings.addresses.clone(), &settings.cpus),
             settings,
             sender,
-            inventory: Inventory::default(),
+            inventory: holdings.inventory,
             figures: FigureStore::default(),
             metrics: OwnMetrics::new(),
             scrapes: Scrapes::default(),
             phase: Phase::Running,
             aborted: None,
-            lines,
+            lines: holdings.lines,
             is_news: true,
         }
     }

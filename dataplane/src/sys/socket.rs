@@ -6,8 +6,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket,
-    sockopt,
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, getsockname, listen,
+    setsockopt, socket, sockopt,
 };
 
 /// Connections that the kernel completes and keeps until somebody accepts them, per socket. The
@@ -60,6 +60,23 @@ pub fn listen_on(
     let listener = TcpListener::from(listener);
     let got = listener.local_addr().map_err(|error| fail(errno_of(&error)))?;
     Ok((listener, got))
+}
+
+/// Holds an address without listening on it: nobody else gets it, [`listen_on`] with
+/// [`Sharing::Shared`] still does, and no connection comes here.
+///
+/// # Errors
+/// [`ListenError`] with what to do.
+pub fn reserve(address: SocketAddr) -> Result<(OwnedFd, SocketAddr), ListenError> {
+    let fail = |errno| ListenError { address, errno };
+    let held = bound(address, Sharing::Shared).map_err(fail)?;
+    let got: SockaddrStorage = getsockname(held.as_raw_fd()).map_err(fail)?;
+    let port = got
+        .as_sockaddr_in()
+        .map(|v4| v4.port())
+        .or_else(|| got.as_sockaddr_in6().map(|v6| v6.port()))
+        .ok_or_else(|| fail(Errno::EAFNOSUPPORT))?;
+    Ok((held, SocketAddr::new(address.ip(), port)))
 }
 
 /// Whether nobody listens on an address yet, not even with `SO_REUSEPORT`, with which a second

@@ -12,7 +12,7 @@ use fairway_dataplane::admin::{Admin, Wanted};
 use fairway_dataplane::supervisor::event::{EVENTS_MAX, Event, Overview, Question};
 use fairway_dataplane::supervisor::slot::Policy;
 use fairway_dataplane::supervisor::termination::Times;
-use fairway_dataplane::supervisor::{End, Settings, run};
+use fairway_dataplane::supervisor::{End, Holdings, Settings, run};
 use fairway_dataplane::sys::process::WorkerCommand;
 use fairway_dataplane::sys::signal::TermSignal;
 use fairway_shared::id::WorkerSlot;
@@ -55,7 +55,8 @@ impl World {
             addresses: addresses.clone(),
         };
         let sender = events.clone();
-        let supervisor = thread::spawn(move || run(settings, &receiver, sender, None));
+        let supervisor =
+            thread::spawn(move || run(settings, &receiver, sender, Holdings::default()));
         let [admin, status] = [addresses.admin, addresses.status].map(|text| text.parse().unwrap());
         Self { events, supervisor, admin, status }
     }

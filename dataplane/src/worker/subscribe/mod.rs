@@ -1,14 +1,15 @@
 //! The stream from control, on a thread of its own: connect, receive, prepare, hand over, answer.
 //!
-//! The local carrier is tried first, then gRPC. Without either, and with nothing applied yet,
-//! last-good is served. Whatever control does, this thread goes on trying, and the worker goes
-//! on serving.
+//! The local carrier is tried first, then gRPC. Without either, or with a control that has nothing
+//! to say for a moment, and with nothing applied yet, last-good is served. Whatever control does,
+//! this thread goes on trying, and the worker goes on serving.
 
 mod grpc;
 mod unix;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::{Message, Recipient};
@@ -25,6 +26,9 @@ use super::prepare::{Prepared, prepare};
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// Longest wait for a connection, and for control's answer to the handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a fresh worker waits for control's first snapshot before it looks at last-good: a
+/// worker is back within a second, even if control is connected and stuck.
+const FIRST_SNAPSHOT_WAIT: Duration = Duration::from_millis(300);
 /// Verdicts on their way back: one at a time is offered.
 const VERDICTS_MAX: usize = 1;
 
@@ -58,6 +62,8 @@ pub struct Subscriber {
     news: Recipient<News>,
     verdicts: mpsc::Receiver<Verdict>,
     current: Option<Arc<Prepared>>,
+    /// A snapshot has arrived, from wherever.
+    has_offered: Arc<AtomicBool>,
 }
 
 /// The worker's end of the verdicts.
@@ -72,31 +78,54 @@ impl Subscriber {
         news: Recipient<News>,
     ) -> (Self, Verdicts) {
         let (sender, verdicts) = mpsc::channel(VERDICTS_MAX);
-        (Self { settings, offers, news, verdicts, current: None }, sender)
+        let has_offered = Arc::default();
+        (Self { settings, offers, news, verdicts, current: None, has_offered }, sender)
     }
 
     /// Runs for as long as the worker does.
     pub async fn run(mut self) {
         let mut pause = PAUSE.0;
+        let mut was_up = self.first_sessions().await;
         loop {
-            let mut was_up = false;
-            for ended in [unix::session(&mut self).await, grpc::session(&mut self).await] {
-                match ended {
-                    None => {}
-                    Some(Ended::NotConnected(why)) => tracing::debug!("control: {why}"),
-                    Some(Ended::Lost(why)) => {
-                        tracing::warn!("control lost, serving on: {why}");
-                        was_up = true;
-                    }
-                }
-            }
             self.tell(News::Connected(false));
             if self.current.is_none() {
                 self.offer_last_good().await;
             }
             pause = if was_up { PAUSE.0 } else { (pause * 2).min(PAUSE.1) };
             tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+            was_up = self.sessions().await;
         }
+    }
+
+    /// As [`Self::sessions`], but given up if no snapshot arrives in time.
+    async fn first_sessions(&mut self) -> bool {
+        let has_offered = Arc::clone(&self.has_offered);
+        let too_late = async {
+            tokio::time::sleep(FIRST_SNAPSHOT_WAIT).await;
+            if has_offered.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            was_up = self.sessions() => was_up,
+            () = too_late => false,
+        }
+    }
+
+    /// Tries each carrier once, to the end of its session; whether there was one.
+    async fn sessions(&mut self) -> bool {
+        let mut was_up = false;
+        for ended in [unix::session(self).await, grpc::session(self).await] {
+            match ended {
+                None => {}
+                Some(Ended::NotConnected(why)) => tracing::debug!("control: {why}"),
+                Some(Ended::Lost(why)) => {
+                    tracing::warn!("control lost, serving on: {why}");
+                    was_up = true;
+                }
+            }
+        }
+        was_up
     }
 
     /// Version served; 0 = none.
@@ -106,6 +135,8 @@ impl Subscriber {
 
     /// Prepares a snapshot, has the worker apply it, and keeps it as last-good.
     async fn offer(&mut self, snapshot: Snapshot, source: SnapshotSource) -> Verdict {
+        // From here on the worker's verdict is awaited, and must not be left behind.
+        self.has_offered.store(true, Ordering::Relaxed);
         let version = snapshot.version;
         let prepared = match prepare(snapshot, self.current.as_deref(), source) {
             Ok(prepared) => Arc::new(prepared),
