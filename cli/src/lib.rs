@@ -11,6 +11,8 @@
 //! The binary is whole by itself: control and data plane are libraries of it, and `up` starts the
 //! same file again with a hidden sub-command for each.
 
+#![forbid(unsafe_code)]
+
 pub mod args;
 mod child;
 mod demo;

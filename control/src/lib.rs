@@ -15,6 +15,8 @@
 //!
 //! A config change goes from `source` through `store`, `compile` and `publish` to the workers.
 
+#![forbid(unsafe_code)]
+
 pub mod admin;
 pub mod api;
 pub mod args;

@@ -15,6 +15,8 @@
 //!
 //! Ports come from the kernel, tests run side by side, and nothing waits for time to pass.
 
+#![forbid(unsafe_code)]
+
 pub mod client;
 pub mod dk_shop;
 pub mod load;

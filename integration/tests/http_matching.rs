@@ -118,7 +118,12 @@ async fn header_tests_look_at_the_value_and_not_at_the_case_of_the_name() {
         Case {
             entry: "{headers: {X-User: {exact: jason}}}",
             hits: &["GET / | x-user: jason", "GET / | X-USER: jason"],
-            misses: &["GET /", "GET / | x-user: Jason", "GET / | x-user: jasons", "GET / | x: jason"],
+            misses: &[
+                "GET /",
+                "GET / | x-user: Jason",
+                "GET / | x-user: jasons",
+                "GET / | x: jason",
+            ],
         },
         Case {
             entry: "{headers: {x-user: {prefix: ja}}}",
@@ -202,7 +207,14 @@ async fn query_parameters_match_raw_and_by_their_first_value() {
         Case {
             entry: "{queryParams: {v: {exact: '2'}}}",
             hits: &["GET /?v=2", "GET /?a=b&v=2&c", "GET /?v=2&v=3"],
-            misses: &["GET /", "GET /?v=3&v=2", "GET /?V=2", "GET /?v=%32", "GET /?v", "GET /?vv=2"],
+            misses: &[
+                "GET /",
+                "GET /?v=3&v=2",
+                "GET /?V=2",
+                "GET /?v=%32",
+                "GET /?v",
+                "GET /?vv=2",
+            ],
         },
         Case {
             entry: "{queryParams: {v: {prefix: ab}}}",
@@ -333,7 +345,8 @@ async fn one_virtual_host_is_chosen_and_there_is_no_way_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unknown_host_gets_an_empty_404_from_the_gateway() {
-    let serving = Mesh::default().host("known.test", &format!("[{}]", says("", "x"))).start(FAIRWAY).await;
+    let serving =
+        Mesh::default().host("known.test", &format!("[{}]", says("", "x"))).start(FAIRWAY).await;
     let reply = serving.ask("unknown.test", "GET /").await.expect_status(404);
     assert_eq!((reply.header("server"), &reply.body[..]), ("istio-envoy", &b""[..]));
     assert_eq!(reply.header("x-envoy-upstream-service-time"), "");

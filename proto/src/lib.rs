@@ -11,6 +11,8 @@
 //!
 //! Wire types are for carriers and clients; no decision is taken on them.
 
+#![forbid(unsafe_code)]
+
 pub mod encoded;
 pub mod from_wire;
 pub mod json;

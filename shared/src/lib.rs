@@ -14,6 +14,8 @@
 //! | [`instance`] | `instance.json` and the status lines it is made of |
 //! | [`metric`] | every metric, in one table |
 
+#![forbid(unsafe_code)]
+
 pub mod diagnostic;
 pub mod duration;
 pub mod id;
