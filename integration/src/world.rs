@@ -67,7 +67,6 @@ impl Setup {
 pub struct World {
     up: Child,
     root: TempDir,
-    fairway: PathBuf,
 }
 
 impl World {
@@ -76,7 +75,7 @@ impl World {
     /// # Panics
     /// If it is not in time.
     pub async fn start(setup: Setup) -> Self {
-        let mut world = Self::launch(setup);
+        let mut world = Self::launch(&setup);
         world.when("ready", |instance| instance.ready).await;
         world
     }
@@ -85,7 +84,7 @@ impl World {
     ///
     /// # Panics
     /// If the process cannot be started.
-    pub fn launch(setup: Setup) -> Self {
+    pub fn launch(setup: &Setup) -> Self {
         let root = tempfile::Builder::new().prefix("fw").tempdir().expect("a temporary directory");
         fs::create_dir(root.path().join("config")).expect("a directory of its own");
         let log = File::create(root.path().join("log")).expect("a log file");
@@ -111,17 +110,12 @@ impl World {
             .stderr(log)
             .spawn()
             .expect("fairway starts");
-        Self { up, root, fairway: setup.fairway }
+        Self { up, root }
     }
 
     /// Pid of `fairway up`.
     pub fn pid(&self) -> u32 {
         self.up.id()
-    }
-
-    /// The binary that runs.
-    pub fn fairway(&self) -> &Path {
-        &self.fairway
     }
 
     /// The directory that is served.
@@ -140,6 +134,14 @@ impl World {
     /// If it cannot be written.
     pub fn write(&self, name: &str, text: &str) {
         replace(&self.config(), name, text);
+    }
+
+    /// Removes a file of the configuration.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn remove(&self, name: &str) {
+        fs::remove_file(self.config().join(name)).expect("a file of the configuration");
     }
 
     /// All that the processes have printed so far.

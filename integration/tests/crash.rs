@@ -101,7 +101,7 @@ async fn come_back_without_control(flags: &str) {
     process::signal(before.control.pid.expect("waited for it"), SIGKILL);
     // Without its directory control cannot come back; it was dead before it could see that.
     let away = shop.world.config().with_file_name("away");
-    fs::rename(shop.world.config(), &away).unwrap();
+    fs::rename(shop.world.config(), &away).expect("it is there");
     shop.world.when("without control", |i| i.control.pid.is_none()).await;
 
     let load = Load::start(shop.plan(8)).await;
@@ -113,7 +113,7 @@ async fn come_back_without_control(flags: &str) {
         get_once(shop.address, DK_SHOP_HOST, "/").await.expect_status(200);
     }
 
-    fs::rename(&away, shop.world.config()).unwrap();
+    fs::rename(&away, shop.world.config()).expect("it was moved away");
     shop.world
         .when("with control again", |i| {
             i.control.pid.is_some() && i.snapshot.source == Source::Control

@@ -74,7 +74,7 @@ async fn redirects_say_where_to_go() {
         ("", "{uri: /x}", "GET / | host: {host}:8081", 301, "http://{host}:8081/x"),
         ("", "{port: 8443, scheme: https}", "GET /", 301, "https://{host}:8443/"),
         ("", "{port: 443, scheme: https}", "GET /", 301, "https://{host}/"),
-        ("", "{port: 80}", "GET / | host: {host}:8080", 301, "http://{host}/"),
+        ("", "{port: 80, authority: new.test}", "GET /", 301, "http://new.test/"),
         ("", "{port: 81}", "GET / | host: {host}:8080", 301, "http://{host}:81/"),
         ("", "{derivePort: FROM_REQUEST_PORT, scheme: https}", "GET /", 301, "https://{host}:80/"),
         ("", "{derivePort: FROM_PROTOCOL_DEFAULT, scheme: https}", "GET /", 301, "https://{host}/"),

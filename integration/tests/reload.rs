@@ -94,7 +94,7 @@ async fn a_listener_comes_and_goes_and_the_other_does_not_notice() {
     get_once(second, DK_SHOP_HOST, "/").await.expect_status(404);
     get_once(shop.address, "second.example", "/").await.expect_status(404);
 
-    shop.world.write("second.yaml", "");
+    shop.world.remove("second.yaml");
     shop.world.when("without port 81", |i| i.listeners.iter().all(|l| l.port != 81)).await;
     load.answers(5).await;
     expect_no_failure(&load.stop().await);

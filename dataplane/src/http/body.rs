@@ -1,17 +1,91 @@
 //! Bodies: streamed, never collected. A request body that a retry may need is kept while it
 //! streams, up to a limit.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::HeaderMap;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
+use crate::clock;
+
 /// Longest request body kept for another try, in bytes (Istio contract 2.9).
 pub const REPLAY_BYTES_MAX: usize = 1024 * 1024;
+
+/// The moment at which a request was received whole: when its timeouts begin.
+#[derive(Debug, Default)]
+pub struct Completion {
+    at: Cell<Option<Instant>>,
+    waiting: RefCell<Option<Waker>>,
+}
+
+impl Completion {
+    /// Of a request whose body is still to come, unless it has none.
+    pub fn new(is_complete: bool) -> Rc<Self> {
+        let this = Self::default();
+        if is_complete {
+            this.at.set(Some(clock::now()));
+        }
+        Rc::new(this)
+    }
+
+    /// The moment, if it has come.
+    pub fn at(&self) -> Option<Instant> {
+        self.at.get()
+    }
+
+    /// Waits for the moment; one waits at a time.
+    pub fn poll(&self, cx: &mut Context<'_>) -> Poll<Instant> {
+        match self.at.get() {
+            Some(at) => Poll::Ready(at),
+            None => {
+                *self.waiting.borrow_mut() = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    fn note(&self) {
+        if self.at.get().is_none() {
+            self.at.set(Some(clock::now()));
+            if let Some(waker) = self.waiting.borrow_mut().take() {
+                waker.wake();
+            }
+        }
+    }
+}
+
+/// A client's body, and who wants to know when it ends.
+#[derive(Debug)]
+pub struct Streamed {
+    incoming: Incoming,
+    completion: Option<Rc<Completion>>,
+}
+
+impl Streamed {
+    /// `completion` is told when `incoming` ends.
+    pub fn new(incoming: Incoming, completion: Option<Rc<Completion>>) -> Self {
+        Self { incoming, completion }
+    }
+
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        if let Some(completion) = &self.completion {
+            let is_end = matches!(polled, Poll::Ready(None)) || self.incoming.is_end_stream();
+            if is_end {
+                completion.note();
+            }
+        }
+        polled
+    }
+}
 
 /// What is sent upstream.
 #[derive(Debug)]
@@ -19,7 +93,7 @@ pub enum RequestBody {
     /// Nothing.
     Empty,
     /// As it comes from the client.
-    Stream(Incoming),
+    Stream(Streamed),
     /// As it comes from the client, or came.
     Replay(Replay),
 }
@@ -34,7 +108,7 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match &mut *self {
             Self::Empty => Poll::Ready(None),
-            Self::Stream(body) => Pin::new(body).poll_frame(cx),
+            Self::Stream(body) => body.poll_frame(cx),
             Self::Replay(body) => body.poll_frame(cx),
         }
     }
@@ -42,7 +116,7 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Stream(body) => body.is_end_stream(),
+            Self::Stream(body) => body.incoming.is_end_stream(),
             Self::Replay(body) => body.is_end_stream(),
         }
     }
@@ -50,7 +124,7 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Stream(body) => body.size_hint(),
+            Self::Stream(body) => body.incoming.size_hint(),
             Self::Replay(body) => body.size_hint,
         }
     }
@@ -59,7 +133,7 @@ impl Body for RequestBody {
 /// A client's body that can be sent again while all of it that was read is kept.
 #[derive(Debug)]
 struct Source {
-    incoming: Incoming,
+    streamed: Streamed,
     kept: Vec<Bytes>,
     kept_bytes: usize,
     trailers: Option<HeaderMap>,
@@ -78,10 +152,10 @@ pub struct Replay {
 
 impl Replay {
     /// The first reading.
-    pub fn new(incoming: Incoming) -> Self {
-        let size_hint = incoming.size_hint();
+    pub fn new(streamed: Streamed) -> Self {
+        let size_hint = streamed.incoming.size_hint();
         let source = Source {
-            incoming,
+            streamed,
             kept: Vec::new(),
             kept_bytes: 0,
             trailers: None,
@@ -101,7 +175,7 @@ impl Replay {
     pub fn again_complete(&self) -> Option<Self> {
         let is_complete = {
             let source = self.source.borrow();
-            source.is_ended || source.incoming.is_end_stream()
+            source.is_ended || source.streamed.incoming.is_end_stream()
         };
         self.again().filter(|_| is_complete)
     }
@@ -118,7 +192,7 @@ impl Replay {
 
     fn is_end_stream(&self) -> bool {
         let source = self.source.borrow();
-        let is_read = source.is_ended || source.incoming.is_end_stream();
+        let is_read = source.is_ended || source.streamed.incoming.is_end_stream();
         is_read && self.next >= source.kept.len() && source.trailers.is_none()
     }
 
@@ -136,7 +210,7 @@ impl Replay {
             self.are_trailers_sent = true;
             return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
         }
-        let frame = ready!(Pin::new(&mut source.incoming).poll_frame(cx));
+        let frame = ready!(source.streamed.poll_frame(cx));
         match &frame {
             None => source.is_ended = true,
             Some(Ok(frame)) => {

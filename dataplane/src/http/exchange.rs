@@ -2,15 +2,16 @@
 
 use std::convert::Infallible;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fairway_shared::snapshot::route::Fault;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 
+use super::body::Completion;
 use super::connection::Downstream;
 use super::edited::EditedBy;
 use super::flag::Flags;
@@ -42,7 +43,7 @@ pub async fn serve(
         Err(error) => (error.reply(false), error.flags()),
         Ok(head) => {
             account.set_grpc(head.is_grpc);
-            let exchange = Exchange { downstream: &downstream, head: &head, started };
+            let exchange = Exchange { downstream: &downstream, head: &head };
             let mut notes = Flags::NONE;
             match exchange.answer(parts, body, &mut account, &mut notes).await {
                 Ok(response) => (response, notes),
@@ -62,7 +63,6 @@ pub async fn serve(
 struct Exchange<'a> {
     downstream: &'a Rc<Downstream>,
     head: &'a Head,
-    started: std::time::Instant,
 }
 
 impl Exchange<'_> {
@@ -95,7 +95,12 @@ impl Exchange<'_> {
         }
         let mut response = match &route.action.kind {
             ActionKind::Forward(forward) => {
-                self.forward(parts, body, &table, route, forward, account, notes).await?
+                let forwarded =
+                    self.forward(parts, body, &table, route, forward, account, notes).await;
+                forwarded.unwrap_or_else(|error| {
+                    *notes = notes.and(error.flags());
+                    error.reply(self.head.is_grpc)
+                })
             }
             ActionKind::Redirect(redirect) => {
                 let mut response = moved(&redirect.location(&view));
@@ -148,21 +153,18 @@ impl Exchange<'_> {
         {
             parts.headers.insert(header::HOST, value);
         }
-        let limits = Limits {
-            deadline: forward.timeout.map(|timeout| self.started + timeout),
-            per_try: forward
-                .retry
-                .as_deref()
-                .and_then(|retry| retry.per_try_timeout_ms)
-                .map(Duration::from_millis),
-        };
+        let per_try = forward.retry.as_deref().and_then(|retry| retry.per_try_timeout_ms);
+        let per_try = per_try.map(Duration::from_millis);
+        let completion = (forward.timeout.is_some() || per_try.is_some())
+            .then(|| Completion::new(body.is_end_stream()));
+        let limits = Limits { timeout: forward.timeout, per_try, completion };
         if let Some(expected) = limits.per_try.or(forward.timeout) {
             request::set_expected_timeout(&mut parts.headers, expected);
         }
         let forwarding = Forwarding {
             downstream: self.downstream,
             cluster,
-            limits,
+            limits: limits.clone(),
             retry: forward.retry.as_deref(),
             version: parts.version,
             is_grpc: self.head.is_grpc,
@@ -170,7 +172,7 @@ impl Exchange<'_> {
         let outgoing = Outgoing { method: parts.method, uri: parts.uri, headers: parts.headers };
         let mirrors = Mirrors::choose(&forward.mirrors, table, &outgoing);
         let keep = !mirrors.is_empty() || forwarding.may_follow_sending();
-        let mut body = BodySource::new(body, keep);
+        let mut body = BodySource::new(body, limits.completion.clone(), keep);
         let ended = forwarding.run(outgoing, &mut body).await;
         mirrors.send(self.downstream, &body);
         let (answer, is_exhausted) = ended.map_err(|(error, is_exhausted)| {
@@ -182,7 +184,7 @@ impl Exchange<'_> {
             account.set_grpc_status(grpc_status(answer.response.headers()));
         }
         let requests_max = cluster.policy.load().requests_per_connection_max;
-        self.respond(answer, client_end, &on_response, limits, requests_max)
+        self.respond(answer, client_end, &on_response, limits.deadline(), requests_max)
     }
 
     fn rewrite(
@@ -214,7 +216,7 @@ impl Exchange<'_> {
         answer: Answer,
         client_end: Option<tunnel::End>,
         edits: &EditedBy<'_>,
-        limits: Limits,
+        deadline: Option<Instant>,
         requests_max: u32,
     ) -> Result<Response<ReplyBody>, ProxyError> {
         let Answer { response, connection, busy, upstream_time } = answer;
@@ -237,7 +239,7 @@ impl Exchange<'_> {
             ReplyBody::full(Bytes::new())
         } else {
             let body = UpstreamBody::new(body, connection, busy, requests_max);
-            ReplyBody::upstream(body.until(limits.deadline))
+            ReplyBody::upstream(body.until(deadline))
         };
         let mut reply = Response::new(body);
         *reply.status_mut() = parts.status;

@@ -4,6 +4,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use fairway_shared::snapshot::cluster::UpstreamProtocol;
@@ -12,7 +13,7 @@ use http::{HeaderMap, Method, Request, Response, Uri, Version};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http2;
 
-use super::body::{Replay, RequestBody};
+use super::body::{Completion, Replay, RequestBody, Streamed};
 use super::connection::Downstream;
 use super::reply::ProxyError;
 use super::request;
@@ -48,7 +49,7 @@ pub enum BodySource {
     /// There is none.
     None,
     /// It can be sent once.
-    Once(Option<Incoming>),
+    Once(Option<Streamed>),
     /// A copy of another request's, to be sent once.
     Ready(Option<RequestBody>),
     /// It can be sent until more was read than is kept.
@@ -57,12 +58,12 @@ pub enum BodySource {
 
 impl BodySource {
     /// Keeps the body only if a retry could need it.
-    pub fn new(incoming: Incoming, keep: bool) -> Self {
-        match (incoming.is_end_stream(), keep) {
-            (true, _) => Self::None,
-            (false, true) => Self::Again(Replay::new(incoming)),
-            (false, false) => Self::Once(Some(incoming)),
+    pub fn new(incoming: Incoming, completion: Option<Rc<Completion>>, keep: bool) -> Self {
+        if incoming.is_end_stream() {
+            return Self::None;
         }
+        let streamed = Streamed::new(incoming, completion);
+        if keep { Self::Again(Replay::new(streamed)) } else { Self::Once(Some(streamed)) }
     }
 
     fn next(&mut self) -> Option<RequestBody> {
@@ -98,13 +99,23 @@ impl BodySource {
     }
 }
 
-/// When a request must be answered.
-#[derive(Debug, Clone, Copy, Default)]
+/// When a request must be answered. Time runs from the moment at which it was received whole
+/// (Istio contract 2.9).
+#[derive(Debug, Clone, Default)]
 pub struct Limits {
-    /// The whole request with its tries.
-    pub deadline: Option<Instant>,
-    /// Each try.
+    /// For the whole request with its tries.
+    pub timeout: Option<Duration>,
+    /// For each try.
     pub per_try: Option<Duration>,
+    /// That moment; there is one if there is a limit.
+    pub completion: Option<Rc<Completion>>,
+}
+
+impl Limits {
+    /// When the whole request is due, if that is known yet.
+    pub fn deadline(&self) -> Option<Instant> {
+        Some(self.completion.as_ref()?.at()? + self.timeout?)
+    }
 }
 
 /// A response whose body still streams, with all that it streams on.
@@ -204,9 +215,7 @@ impl Forwarding<'_> {
             tries.left -= 1;
             let wait = retry::backoff(retry, tries.number, fastrand::f64());
             tries.number += 1;
-            self.within(self.limits.deadline, ProxyError::TimedOut, tokio::time::sleep(wait))
-                .await
-                .map_err(|error| (error, false))?;
+            self.within(None, tokio::time::sleep(wait)).await.map_err(|error| (error, false))?;
             request::set_attempt(&mut outgoing.headers, tries.number);
         }
     }
@@ -221,12 +230,7 @@ impl Forwarding<'_> {
         body: &mut BodySource,
         tries: &mut Tries,
     ) -> Result<Answer, ProxyError> {
-        let per_try = self.limits.per_try.map(|limit| Instant::now() + limit);
-        let (deadline, late) = match (per_try, self.limits.deadline) {
-            (Some(each), Some(all)) if all <= each => (Some(all), ProxyError::TimedOut),
-            (Some(each), _) => (Some(each), ProxyError::TryTimedOut),
-            (None, all) => (all, ProxyError::TimedOut),
-        };
+        let begun = self.limits.per_try.map(|_| clock::now());
         loop {
             let picked = subset.pick(&tries.tried, &mut self.downstream.random());
             let host = Rc::clone(picked.ok_or(ProxyError::NoHealthyUpstream)?);
@@ -236,13 +240,13 @@ impl Forwarding<'_> {
             }
             let busy = Busy::new(host);
             let acquiring = self.acquire(policy, busy.host(), version);
-            let channel = self.within(deadline, late, acquiring).await??;
+            let channel = self.within(begun, acquiring).await??;
             let is_stale = channel.is_stale() && body.is_none() && outgoing.method.is_idempotent();
             let keep = is_stale || (may_repeat && self.may_follow_sending());
             let head = if keep { outgoing.clone() } else { std::mem::take(outgoing) };
             let request = head.request(version, body.next().ok_or(ProxyError::ClientBody)?);
             let is_pooled = channel.is_pooled();
-            let sent = self.within(deadline, late, channel.send(request, busy)).await?;
+            let sent = self.within(begun, channel.send(request, busy)).await?;
             let failure = match sent {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
@@ -280,7 +284,7 @@ impl Forwarding<'_> {
             host.pool.share(sender.clone());
             return Ok(Channel::Shared(sender));
         }
-        let pooled = poll_fn(|cx| std::task::Poll::Ready(host.pool.take(cx))).await;
+        let pooled = poll_fn(|cx| Poll::Ready(host.pool.take(cx))).await;
         Ok(Channel::Own(match pooled {
             Some(connection) => connection,
             // Boxed: rare, and far larger than the rest of a request.
@@ -304,20 +308,42 @@ impl Forwarding<'_> {
         }
     }
 
-    /// Arms a timer only where there is a deadline.
+    /// Gives `future` up when the request is due, or the try that began at `begun`. Arms a timer
+    /// only where there is a limit, and only once the request is complete.
     async fn within<F: Future>(
         &self,
-        deadline: Option<Instant>,
-        late: ProxyError,
+        begun: Option<Instant>,
         future: F,
     ) -> Result<F::Output, ProxyError> {
-        let future = pin!(future);
-        match deadline {
-            None => Ok(future.await),
-            // Boxed, so that requests without a deadline do not carry the room for a timer.
-            Some(at) => {
-                Box::pin(tokio::time::timeout_at(at.into(), future)).await.map_err(|_| late)
+        let mut future = pin!(future);
+        let Some(completion) = &self.limits.completion else { return Ok(future.await) };
+        let mut timer = None;
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Ok(output));
             }
+            let complete = ready!(completion.poll(cx));
+            let (sleep, late) = timer.get_or_insert_with(|| {
+                let (at, late) = self.due(complete, begun);
+                // Boxed, so that requests without a limit do not carry the room for a timer.
+                (at.map(|at| Box::pin(tokio::time::sleep_until(at.into()))), late)
+            });
+            match sleep {
+                Some(sleep) => sleep.as_mut().poll(cx).map(|()| Err(*late)),
+                None => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// What is due first, the request or the try, and what it means if it is late.
+    fn due(&self, complete: Instant, begun: Option<Instant>) -> (Option<Instant>, ProxyError) {
+        let all = self.limits.timeout.map(|limit| complete + limit);
+        let each = self.limits.per_try.zip(begun).map(|(limit, begun)| complete.max(begun) + limit);
+        match (all, each) {
+            (Some(all), Some(each)) if each < all => (Some(each), ProxyError::TryTimedOut),
+            (Some(all), _) => (Some(all), ProxyError::TimedOut),
+            (None, each) => (each, ProxyError::TryTimedOut),
         }
     }
 }

@@ -4,13 +4,13 @@
 //! A body longer than what is kept for retries is not mirrored.
 
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fairway_shared::snapshot::route::Share;
 use http::Version;
 use http_body_util::BodyExt;
 
-use super::body::RequestBody;
+use super::body::{Completion, RequestBody};
 use super::connection::Downstream;
 use super::forward::{BodySource, Forwarding, Limits, Outgoing};
 use super::response::UpstreamBody;
@@ -58,11 +58,16 @@ async fn send(
     outgoing: Outgoing,
     body: RequestBody,
 ) {
-    let deadline = Some(Instant::now() + COPY_TIMEOUT);
+    let limits = Limits {
+        timeout: Some(COPY_TIMEOUT),
+        per_try: None,
+        completion: Some(Completion::new(true)),
+    };
+    let deadline = limits.deadline();
     let forwarding = Forwarding {
         downstream: &downstream,
         cluster: &cluster,
-        limits: Limits { deadline, per_try: None },
+        limits,
         retry: None,
         version: Version::HTTP_11,
         is_grpc: false,

@@ -103,3 +103,75 @@ impl Cors {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(origins: Vec<StringMatch>) -> CorsPolicy {
+        CorsPolicy {
+            allow_origins: origins,
+            allow_methods: Some("GET,POST".into()),
+            allow_headers: None,
+            expose_headers: Some("x-seen".into()),
+            max_age_secs: Some(600),
+            allow_credentials: true,
+            forward_unmatched_preflights: true,
+        }
+    }
+
+    fn headers(origin: Option<&'static str>, is_preflight: bool) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if let Some(origin) = origin {
+            headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
+        }
+        if is_preflight {
+            let method = HeaderValue::from_static("PUT");
+            headers.insert(header::ACCESS_CONTROL_REQUEST_METHOD, method);
+        }
+        headers
+    }
+
+    #[test]
+    fn only_allowed_origins_are_marked_and_only_their_preflights_answered() {
+        let known = HeaderValue::from_static("https://a.example");
+        let cors = Cors::new(&policy(vec![StringMatch::Prefix("https://a.".into())])).unwrap();
+        for (method, origin, is_preflight, expected) in [
+            (Method::GET, None, false, Verdict::Pass),
+            (Method::GET, Some("https://a.example"), false, Verdict::Mark(known.clone())),
+            (Method::GET, Some("https://b.example"), false, Verdict::Pass),
+            (Method::OPTIONS, Some("https://a.example"), true, Verdict::Preflight(known.clone())),
+            (Method::OPTIONS, Some("https://a.example"), false, Verdict::Mark(known)),
+            (Method::OPTIONS, Some("https://b.example"), true, Verdict::Pass),
+        ] {
+            let found = cors.judge(&method, &headers(origin, is_preflight));
+            assert_eq!(found, expected, "{method} {origin:?}");
+        }
+    }
+
+    #[test]
+    fn a_star_allows_any_origin_and_refusal_can_be_asked_for() {
+        let origin = Some("https://b.example");
+        let any = Cors::new(&policy(vec![StringMatch::Exact("*".into())])).unwrap();
+        assert!(matches!(any.judge(&Method::GET, &headers(origin, false)), Verdict::Mark(_)));
+        let mut strict = policy(vec![]);
+        strict.forward_unmatched_preflights = false;
+        let strict = Cors::new(&strict).unwrap();
+        assert_eq!(strict.judge(&Method::OPTIONS, &headers(origin, true)), Verdict::Refuse);
+    }
+
+    #[test]
+    fn unset_fields_emit_nothing() {
+        let cors = Cors::new(&policy(vec![])).unwrap();
+        let (mut simple, mut preflight) = (HeaderMap::new(), HeaderMap::new());
+        cors.mark(HeaderValue::from_static("o"), &mut simple);
+        cors.mark_preflight(HeaderValue::from_static("o"), &mut preflight);
+        let names = |headers: &HeaderMap| {
+            let mut names: Vec<_> = headers.keys().map(|name| name.as_str().to_owned()).collect();
+            names.sort_unstable();
+            names.join(" ").replace("access-control-", "")
+        };
+        assert_eq!(names(&simple), "allow-credentials allow-origin expose-headers");
+        assert_eq!(names(&preflight), "allow-credentials allow-methods allow-origin max-age");
+    }
+}

@@ -150,3 +150,73 @@ fn request_value<'a>(name: &str, context: &EditContext<'a>) -> Option<&'a [u8]> 
         name => request.headers.get(name).map(HeaderValue::as_bytes),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edits(remove: &[&str], set: &[(&str, &str)], add: &[(&str, &str)]) -> HeaderEdits {
+        let pair = |(name, value): &(&str, &str)| (name.to_string(), value.to_string());
+        HeaderEdits {
+            remove: remove.iter().map(ToString::to_string).collect(),
+            set: set.iter().map(pair).collect(),
+            add: add.iter().map(pair).collect(),
+        }
+    }
+
+    fn with_context<T>(use_it: impl FnOnce(&EditContext<'_>) -> T) -> T {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-user", HeaderValue::from_static("somebody"));
+        use_it(&EditContext {
+            request: RequestView {
+                host: "a.example",
+                authority: "a.example:80",
+                path: "/p",
+                query: None,
+                method: "GET",
+                scheme: "http",
+                headers: &headers,
+            },
+            remote: ([10, 0, 0, 1], 5000).into(),
+            local: ([10, 0, 0, 2], 80).into(),
+            protocol: "HTTP/1.1",
+        })
+    }
+
+    #[test]
+    fn removal_comes_first_then_set_then_add() {
+        let edits = Edits::new(&edits(&["x-a"], &[("x-b", "new")], &[("x-a", "1"), ("x-b", "2")]));
+        let mut headers = HeaderMap::new();
+        headers.insert("x-a", HeaderValue::from_static("old"));
+        headers.insert("x-b", HeaderValue::from_static("old"));
+        with_context(|context| edits.unwrap().apply(&mut headers, context));
+        let values = |name: &str| headers.get_all(name).iter().collect::<Vec<_>>();
+        assert_eq!(values("x-a"), ["1"]);
+        assert_eq!(values("x-b"), ["new", "2"]);
+    }
+
+    #[test]
+    fn substitutions_look_at_the_request() {
+        for (text, expected) in [
+            ("%DOWNSTREAM_REMOTE_ADDRESS%", "10.0.0.1:5000"),
+            ("%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", "10.0.0.1"),
+            ("%DOWNSTREAM_LOCAL_PORT%", "80"),
+            ("<%REQ(X-User):4%>", "<some>"),
+            ("%REQ(x-none?:authority)%", "a.example:80"),
+            ("%PROTOCOL% 100%%", "HTTP/1.1 100%"),
+        ] {
+            let value = value("x", text).unwrap();
+            let found = with_context(|context| value.resolve(context)).unwrap();
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn host_is_an_authority_and_other_pseudo_headers_are_left_alone() {
+        let edits = edits(&[], &[(":authority", "b.example"), (":path", "/x")], &[]);
+        let edits = Edits::new(&edits).unwrap();
+        assert!(edits.host.is_some() && edits.set.is_empty());
+        assert!(Edits::new(&self::edits(&[], &[("bad name", "x")], &[])).is_err());
+        assert!(Edits::new(&self::edits(&[], &[("x", "%NOPE%")], &[])).is_err());
+    }
+}

@@ -69,3 +69,70 @@ pub fn https_location(request: &RequestView<'_>) -> String {
     let query = request.query.map(|query| format!("?{query}")).unwrap_or_default();
     format!("https://{}{}{query}", request.authority, request.path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fairway_shared::snapshot::route::{
+        DirectResponse, HeaderOps, PathMatch, PathRewrite, RouteAction, RouteMatch,
+    };
+    use http::HeaderMap;
+
+    /// Location of `redirect` for a request to `http://a.example:8080/api/x?q=1`, matched by the
+    /// prefix `/api`.
+    fn location(redirect: &route::Redirect) -> String {
+        let route = Route {
+            name: String::new(),
+            origin: String::new(),
+            matches: RouteMatch { path: PathMatch::Prefix("/api".into()), ..RouteMatch::default() },
+            action: RouteAction::Direct(DirectResponse { status: 200, body: vec![] }),
+            headers: HeaderOps::default(),
+            cors: None,
+            fault: None,
+        };
+        let headers = HeaderMap::new();
+        let request = RequestView {
+            host: "a.example",
+            authority: "a.example:8080",
+            path: "/api/x",
+            query: Some("q=1"),
+            method: "GET",
+            scheme: "http",
+            headers: &headers,
+        };
+        Redirect::new(&route, redirect).unwrap().location(&request)
+    }
+
+    fn redirect() -> route::Redirect {
+        route::Redirect { path: None, authority: None, scheme: None, port: None, status: 301 }
+    }
+
+    #[test]
+    fn each_part_is_replaced_alone() {
+        let full = |path: &str| Some(PathRewrite::Full(path.into()));
+        for (redirect, expected) in [
+            (redirect(), "http://a.example:8080/api/x?q=1"),
+            (route::Redirect { path: full("/new"), ..redirect() }, "http://a.example:8080/new?q=1"),
+            (
+                route::Redirect { path: full("/new?own=2"), ..redirect() },
+                "http://a.example:8080/new?own=2",
+            ),
+            (
+                route::Redirect { path: Some(PathRewrite::Prefix("/v2".into())), ..redirect() },
+                "http://a.example:8080/v2/x?q=1",
+            ),
+            (
+                route::Redirect { authority: Some("b.example".into()), ..redirect() },
+                "http://b.example/api/x?q=1",
+            ),
+            (
+                route::Redirect { scheme: Some("https".into()), ..redirect() },
+                "https://a.example/api/x?q=1",
+            ),
+            (route::Redirect { port: Some(9000), ..redirect() }, "http://a.example:9000/api/x?q=1"),
+            (route::Redirect { port: Some(80), ..redirect() }, "http://a.example/api/x?q=1"),
+        ] {
+            assert_eq!(location(&redirect), expected, "{redirect:?}");
+        }
+    }
+}

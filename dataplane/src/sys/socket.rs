@@ -43,6 +43,9 @@ pub enum Sharing {
     Exclusive,
     /// The kernel spreads connections over all sockets of this user there (`SO_REUSEPORT`).
     Shared,
+    /// As [`Sharing::Shared`], and `SO_REUSEADDR` does not let anybody else in: that would work
+    /// against a socket that does not listen.
+    Reserved,
 }
 
 /// A listening socket, non-blocking and close-on-exec, and the address it got: port 0 becomes
@@ -69,7 +72,7 @@ pub fn listen_on(
 /// [`ListenError`] with what to do.
 pub fn reserve(address: SocketAddr) -> Result<(OwnedFd, SocketAddr), ListenError> {
     let fail = |errno| ListenError { address, errno };
-    let held = bound(address, Sharing::Shared).map_err(fail)?;
+    let held = bound(address, Sharing::Reserved).map_err(fail)?;
     let got: SockaddrStorage = getsockname(held.as_raw_fd()).map_err(fail)?;
     let port = got
         .as_sockaddr_in()
@@ -100,8 +103,10 @@ fn bound(address: SocketAddr, sharing: Sharing) -> nix::Result<OwnedFd> {
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let fd = socket(family, SockType::Stream, flags, None)?;
-    setsockopt(&fd, sockopt::ReuseAddr, &true)?;
-    if sharing == Sharing::Shared {
+    if sharing != Sharing::Reserved {
+        setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+    }
+    if sharing != Sharing::Exclusive {
         setsockopt(&fd, sockopt::ReusePort, &true)?;
     }
     if address.is_ipv6() {

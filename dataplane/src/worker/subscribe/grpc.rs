@@ -82,6 +82,7 @@ impl Stream {
             };
             let answer = SnapshotAck { content: Some(content) };
             self.answers.send(answer).await.map_err(|_| GrpcError::Closed)?;
+            subscriber.serve_something().await;
         }
     }
 }

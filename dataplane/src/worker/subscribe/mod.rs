@@ -88,9 +88,7 @@ impl Subscriber {
         let mut was_up = self.first_sessions().await;
         loop {
             self.tell(News::Connected(false));
-            if self.current.is_none() {
-                self.offer_last_good().await;
-            }
+            self.serve_something().await;
             pause = if was_up { PAUSE.0 } else { (pause * 2).min(PAUSE.1) };
             tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
             was_up = self.sessions().await;
@@ -167,7 +165,11 @@ impl Subscriber {
         }
     }
 
-    async fn offer_last_good(&mut self) {
+    /// Without a snapshot, because none came or the first was refused: last-good.
+    async fn serve_something(&mut self) {
+        if self.current.is_some() {
+            return;
+        }
         let path = Path::new(&self.settings.last_good).to_owned();
         match last_good::read(&path) {
             Ok(None) => {}

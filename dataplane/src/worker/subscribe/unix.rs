@@ -101,6 +101,7 @@ impl Conversation {
                 Err(reason) => ToControl::Nack { version, reason },
             };
             self.send(&answer).await?;
+            subscriber.serve_something().await;
         }
     }
 
