@@ -63,8 +63,7 @@ async fn levels_are_applied_in_the_order_of_the_number_of_destinations() {
     let to = |service: &str, value: &str| {
         format!("{{destination: {{host: {service}}}, weight: 1, {}}}", edits(value))
     };
-    let route =
-        |list: String| format!("[{{route: [{list}], {}}}]", edits("route"));
+    let route = |list: String| format!("[{{route: [{list}], {}}}]", edits("route"));
     let mesh = Mesh::default()
         .service("u", "http", &[upstream.address()])
         .host("one.test", &route(to("u", "first")))
@@ -103,9 +102,11 @@ async fn substitutions_are_filled_in() {
         values.iter().map(|(name, value, _)| format!("{name}: '{value}'")).collect();
     let set = format!("{{set: {{{}}}}}", list.join(", "));
     let fields = format!("headers: {{request: {set}, response: {set}}}");
-    let mesh = Mesh::default()
-        .service("u", "http", &[upstream.address()])
-        .host_to("subst.test", "u", &fields);
+    let mesh = Mesh::default().service("u", "http", &[upstream.address()]).host_to(
+        "subst.test",
+        "u",
+        &fields,
+    );
     let serving = mesh.start(FAIRWAY).await;
     let text = "POST / | host: subst.test:99 | x-mine: mine";
     let reply = serving.ask("subst.test", text).await.expect_status(200);
@@ -161,7 +162,10 @@ async fn the_gateway_adds_its_fields_and_trusts_none_of_the_clients() {
         "x-envoy-peer-metadata-id: forged",
         "x-forwarded-client-cert: forged",
     ];
-    upstream.reply_once_each([Reply { delay: std::time::Duration::from_millis(50), ..Reply::default() }]);
+    upstream.reply_once_each([Reply {
+        delay: std::time::Duration::from_millis(50),
+        ..Reply::default()
+    }]);
     serving.ask("u.test", &format!("GET / | {}", forged.join(" | "))).await.expect_status(200);
     let received = upstream.last();
     let mut ids = BTreeSet::from([first_id]);
@@ -200,7 +204,8 @@ async fn no_line_of_x_forwarded_for_is_lost() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_concerns_one_hop_is_not_passed_on() {
     let upstream = Upstream::start("u").await;
-    let headers = [("keep-alive", "timeout=5"), ("connection", "x-hop"), ("x-hop", "1"), ("x-end", "1")];
+    let headers =
+        [("keep-alive", "timeout=5"), ("connection", "x-hop"), ("x-hop", "1"), ("x-end", "1")];
     let headers = headers.map(|(name, value)| (name, value.to_owned())).to_vec();
     upstream.reply_with(Reply { headers, ..Reply::default() });
     let serving = plain(&upstream).await;

@@ -9,6 +9,7 @@ use fairway_integration::client::{Http1, Http2, Wire, request};
 use fairway_integration::mesh::{Mesh, Serving};
 use fairway_integration::scripted::Refusing;
 use fairway_integration::upstream::{Reply, Upstream};
+use fairway_integration::wait;
 use http::{HeaderMap, Request, Version};
 use http_body_util::{BodyExt, Full};
 use tokio::time::timeout;
@@ -67,7 +68,8 @@ async fn malformed_requests_are_refused_and_reach_nobody() {
         let mut wire = Wire::connect(serving.address).await;
         wire.say(format!("{head}{close}")).await;
         let answer = wire.hear("\r\n\r\n").await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{what}: {answer}");
+        let (version, rest) = answer.split_at("HTTP/1.x".len());
+        assert!(rest.starts_with(&format!(" {status} ")), "{what}: {version}{rest}");
     }
     assert_eq!(upstream.total(), 0);
     // The worker serves on.
@@ -81,8 +83,10 @@ async fn a_message_with_two_lengths_smuggles_nothing() {
     let (length, chunked) = ("Content-Length: 4\r\n", "Transfer-Encoding: chunked\r\n");
     for fields in [format!("{length}{chunked}"), format!("{chunked}{length}")] {
         let (before, mut wire) = (upstream.total(), Wire::connect(serving.address).await);
-        wire.say(format!("POST /one HTTP/1.1\r\nHost: u.test\r\n{fields}Connection: close\r\n\r\n"))
-            .await;
+        wire.say(format!(
+            "POST /one HTTP/1.1\r\nHost: u.test\r\n{fields}Connection: close\r\n\r\n"
+        ))
+        .await;
         wire.say("27\r\nGET /smuggled HTTP/1.1\r\nHost: u.test\r\n\r\n\r\n0\r\n\r\n").await;
         let answer = wire.hear_all().await;
         if upstream.total() > before {
@@ -128,7 +132,8 @@ async fn a_client_that_waits_for_100_is_told_to_go_on() {
     let upstream = Upstream::start("u").await;
     let serving = start(&upstream).await;
     let mut wire = Wire::connect(serving.address).await;
-    let head = "POST / HTTP/1.1\r\nHost: u.test\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n";
+    let head =
+        "POST / HTTP/1.1\r\nHost: u.test\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n";
     wire.say(head).await;
     assert!(wire.hear("\r\n\r\n").await.starts_with("HTTP/1.1 100 Continue\r\n"));
     wire.say("body").await;
@@ -146,7 +151,11 @@ async fn head_and_bodiless_answers_keep_their_framing() {
         let mut connection = Http1::connect(serving.address).await;
         for _ in 0..3 {
             let reply = connection.send(request(host, "HEAD /")).await.expect_status(200);
-            assert_eq!((reply.header("content-length"), &reply.body[..]), ("5", &b""[..]), "{host}");
+            assert_eq!(
+                (reply.header("content-length"), &reply.body[..]),
+                ("5", &b""[..]),
+                "{host}"
+            );
             assert_eq!(upstream.last().method, "HEAD");
             for status in [204, 304] {
                 let bodiless = Reply { body: Bytes::new(), ..Reply::status(status) };
@@ -166,7 +175,8 @@ async fn chunked_bodies_pass_both_ways() {
     let serving = start(&upstream).await;
     for host in ["u.test", "h2.test"] {
         let mut wire = Wire::connect(serving.address).await;
-        wire.say(format!("POST / HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n")).await;
+        wire.say(format!("POST / HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n"))
+            .await;
         wire.say("Connection: close\r\n\r\n3\r\nabc\r\n").await;
         wire.say("a;ext=1\r\n0123456789\r\n0\r\n\r\n").await;
         let answer = wire.hear_all().await;
@@ -174,7 +184,8 @@ async fn chunked_bodies_pass_both_ways() {
         assert_eq!(upstream.last().body, "abc0123456789", "{host}");
 
         // An upstream with trailers has no length, so its answer is chunked.
-        let trailers: HeaderMap = [("x-sum".parse().unwrap(), "5".parse().unwrap())].into_iter().collect();
+        let trailers: HeaderMap =
+            [("x-sum".parse().unwrap(), "5".parse().unwrap())].into_iter().collect();
         upstream.reply_once_each([Reply { trailers: Some(trailers), ..Reply::default() }]);
         let reply = serving.ask(host, "GET /").await.expect_status(200);
         assert_eq!(reply.body, "hello", "{host}");
@@ -192,7 +203,7 @@ async fn http2_passes_on_both_sides_with_trailers_both_ways() {
     let mut connection = Http2::connect(serving.address).await;
     for (host, version) in [("u.test", Version::HTTP_11), ("h2.test", Version::HTTP_2)] {
         let body = Full::new(Bytes::from_static(b"up"));
-        let body = body.with_trailers(async { Some(Ok(trailer("x-up"))) });
+        let body = body.with_trailers(async move { Some(Ok(trailer("x-up"))) });
         let request = Request::post(format!("http://{host}:8080/p?q")).header("te", "trailers");
         let reply = connection.send(request.body(body).unwrap()).await.expect_status(200);
         let received = upstream.last();
@@ -219,14 +230,13 @@ async fn streams_of_one_connection_do_not_wait_for_each_other() {
     for host in ["u.test", "h2.test"] {
         upstream.reply_once_each([Reply { delay: LARGE_PATIENCE * 2, ..Reply::default() }]);
         let mut connection = Http2::connect(serving.address).await;
-        let get = || Request::get(format!("http://{host}/")).body(Full::<Bytes>::default()).unwrap();
+        let get =
+            move || Request::get(format!("http://{host}/")).body(Full::<Bytes>::default()).unwrap();
         let mut slow = connection.clone();
-        let slow = tokio::spawn(async move { slow.send(get()).await });
         let before = upstream.total();
-        fairway_integration::wait::until("the slow request upstream", async || {
-            (upstream.total() > before || upstream.last().host == host).then_some(())
-        })
-        .await;
+        let slow = tokio::spawn(async move { slow.send(get()).await });
+        let is_there = async || (upstream.total() > before).then_some(());
+        wait::until("the slow request upstream", is_there).await;
         for _ in 0..50 {
             connection.send(get()).await.expect_status(200);
         }
@@ -258,8 +268,11 @@ async fn large_bodies_stream_both_ways() {
         let request = Request::post(format!("http://{host}/large"));
         request.body(Full::new(pattern.clone())).unwrap()
     };
-    for (host, is_http2) in [("u.test", false), ("h2.test", false), ("u.test", true), ("h2.test", true)]
+    for (host, is_http2) in
+        [("u.test", false), ("h2.test", false), ("u.test", true), ("h2.test", true)]
     {
+        let started = std::time::Instant::now();
+        eprintln!("DBG {host} {is_http2}");
         let reply = timeout(LARGE_PATIENCE, async {
             if is_http2 {
                 return Http2::connect(serving.address).await.send(post(host)).await;
@@ -268,6 +281,7 @@ async fn large_bodies_stream_both_ways() {
             Http1::connect(serving.address).await.send(request).await
         });
         let reply = reply.await.expect("in time").expect_status(200);
+        eprintln!("DBG {:?}", started.elapsed());
         let received = upstream.take_records().pop().expect("it arrived");
         assert!(received.body == pattern, "{host}: {} bytes up", received.body.len());
         assert!(reply.body == pattern, "{host}: {} bytes down", reply.body.len());
@@ -364,9 +378,11 @@ mod grpc {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn calls_and_streams_pass() {
         let (address, reporter) = start_health().await;
-        let mesh = Mesh::default()
-            .service("health", "grpc-main", &[address])
-            .host_to("health.test", "health", "");
+        let mesh = Mesh::default().service("health", "grpc-main", &[address]).host_to(
+            "health.test",
+            "health",
+            "",
+        );
         let serving = mesh.start(FAIRWAY).await;
         let mut client = client(&serving, "health.test");
         let answer = client.check(asks("")).await.expect("an answer").into_inner();
@@ -418,9 +434,11 @@ mod grpc {
     async fn the_deadline_of_the_client_is_honoured() {
         let slow = Upstream::start("slow").await;
         slow.reply_with(Reply { delay: LARGE_PATIENCE * 2, ..Reply::default() });
-        let mesh = Mesh::default()
-            .service("slow", "grpc", &[slow.address()])
-            .host_to("slow.test", "slow", "");
+        let mesh = Mesh::default().service("slow", "grpc", &[slow.address()]).host_to(
+            "slow.test",
+            "slow",
+            "",
+        );
         let serving = mesh.start(FAIRWAY).await;
         // Sent without a client that would enforce it itself.
         let text = "POST /a.B/C | content-type: application/grpc | grpc-timeout: 200m";

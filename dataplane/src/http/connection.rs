@@ -121,7 +121,6 @@ pub async fn serve(stream: TcpStream, remote: SocketAddr, serving: Rc<Serving>, 
                 .max_headers(FIELDS_MAX)
                 .max_header_size(HEAD_BYTES_MAX)
                 .max_buf_size(BUFFER_BYTES_MAX)
-                .pipeline_flush(true)
                 .serve_connection(stream, service)
                 .with_upgrades();
             life.drive(pin!(connection), http1::UpgradeableConnection::graceful_shutdown).await;

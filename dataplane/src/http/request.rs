@@ -191,9 +191,9 @@ pub fn prepare(parts: &mut Parts, head: &Head, peer: &Peer) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
-    let forwarded = match headers.get(FORWARDED_FOR) {
-        None => peer.address_text.clone(),
-        Some(list) => appended(list, &peer.address_text),
+    let forwarded = match headers.contains_key(FORWARDED_FOR) {
+        false => peer.address_text.clone(),
+        true => appended(headers.get_all(FORWARDED_FOR).iter(), &peer.address_text),
     };
     headers.insert(FORWARDED_FOR, forwarded);
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
@@ -240,8 +240,13 @@ fn remove_reserved(headers: &mut HeaderMap) {
     }
 }
 
-fn appended(list: &HeaderValue, address: &HeaderValue) -> HeaderValue {
-    let joined = [list.as_bytes(), address.as_bytes()].join(&b","[..]);
+/// A list that may stand on several lines, with one entry more (RFC 9110 5.3).
+fn appended<'a>(
+    lines: impl Iterator<Item = &'a HeaderValue>,
+    address: &'a HeaderValue,
+) -> HeaderValue {
+    let all: Vec<&[u8]> = lines.chain([address]).map(HeaderValue::as_bytes).collect();
+    let joined = all.join(&b","[..]);
     HeaderValue::from_bytes(&joined).unwrap_or_else(|_| address.clone())
 }
 
