@@ -25,6 +25,7 @@ pub type Driver = Pin<Box<dyn Future<Output = hyper::Result<()>>>>;
 pub struct Connection {
     sender: http1::SendRequest<RequestBody>,
     driver: Driver,
+    is_over: bool,
     requests: u32,
     idle_since: Instant,
     _open: Open,
@@ -39,7 +40,7 @@ impl std::fmt::Debug for Connection {
 impl Connection {
     /// A fresh connection.
     pub fn new(sender: http1::SendRequest<RequestBody>, driver: Driver, open: Open) -> Self {
-        Self { sender, driver, requests: 0, idle_since: clock::now(), _open: open }
+        Self { sender, driver, is_over: false, requests: 0, idle_since: clock::now(), _open: open }
     }
 
     /// Where requests go in. Counts one.
@@ -58,10 +59,12 @@ impl Connection {
         clock::now().saturating_duration_since(self.idle_since)
     }
 
-    /// Moves bytes. Ready when the connection is over.
+    /// Moves bytes. Ready when the connection is over, and ever after.
     pub fn poll_drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // What went wrong reaches the request through its own channel.
-        self.driver.as_mut().poll(cx).map(drop)
+        // What went wrong reaches the request through its own channel. The driver must not be
+        // polled after its end.
+        self.is_over = self.is_over || self.driver.as_mut().poll(cx).is_ready();
+        if self.is_over { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// May it carry a request now?

@@ -39,15 +39,16 @@ pub async fn serve(
     let started = clock::now();
     let (mut parts, body) = request.into_parts();
     let mut account = Account::new(started, downstream.unrouted());
+    let is_grpc = request::is_grpc(&parts.headers);
+    account.set_grpc(is_grpc);
     let (mut response, flags) = match Head::check(&mut parts) {
-        Err(error) => (error.reply(false), error.flags()),
+        Err(error) => (error.reply(is_grpc), error.flags()),
         Ok(head) => {
-            account.set_grpc(head.is_grpc);
             let exchange = Exchange { downstream: &downstream, head: &head };
             let mut notes = Flags::NONE;
             match exchange.answer(parts, body, &mut account, &mut notes).await {
                 Ok(response) => (response, notes),
-                Err(error) => (error.reply(head.is_grpc), notes.and(error.flags())),
+                Err(error) => (error.reply(is_grpc), notes.and(error.flags())),
             }
         }
     };
@@ -155,10 +156,11 @@ impl Exchange<'_> {
         }
         let per_try = forward.retry.as_deref().and_then(|retry| retry.per_try_timeout_ms);
         let per_try = per_try.map(Duration::from_millis);
-        let completion = (forward.timeout.is_some() || per_try.is_some())
-            .then(|| Completion::new(body.is_end_stream()));
-        let limits = Limits { timeout: forward.timeout, per_try, completion };
-        if let Some(expected) = limits.per_try.or(forward.timeout) {
+        let timeout = self.timeout(forward, &parts);
+        let completion =
+            (timeout.is_some() || per_try.is_some()).then(|| Completion::new(body.is_end_stream()));
+        let limits = Limits { timeout, per_try, completion };
+        if let Some(expected) = per_try.or(timeout) {
             request::set_expected_timeout(&mut parts.headers, expected);
         }
         let forwarding = Forwarding {
@@ -185,6 +187,12 @@ impl Exchange<'_> {
         }
         let requests_max = cluster.policy.load().requests_per_connection_max;
         self.respond(answer, client_end, &on_response, limits.deadline(), requests_max)
+    }
+
+    /// The route's timeout, or a shorter one that a gRPC client asks for.
+    fn timeout(&self, forward: &Forward, parts: &Parts) -> Option<Duration> {
+        let asked = request::grpc_timeout(&parts.headers).filter(|_| self.head.is_grpc);
+        asked.into_iter().chain(forward.timeout).min()
     }
 
     fn rewrite(

@@ -405,9 +405,9 @@ impl Channel {
         let (response, connection) = match self {
             Self::Own(mut connection) => {
                 let mut response = pin!(connection.sender().try_send_request(request));
-                let mut is_over = false;
                 let received = poll_fn(|cx| {
-                    is_over = is_over || connection.poll_drive(cx).is_ready();
+                    // Its end is the response's affair: a last response may be there already.
+                    let _ = connection.poll_drive(cx);
                     response.as_mut().poll(cx)
                 });
                 (received.await, Some(connection))

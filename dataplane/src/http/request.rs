@@ -27,6 +27,8 @@ const CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+/// How many fields [`prepare`] may add.
+const ADDED_FIELDS: usize = 8;
 /// Fields that only the gateway may set.
 const RESERVED_PREFIX: &str = "x-envoy-";
 
@@ -64,10 +66,7 @@ impl Head {
         }
         let authority = authority(parts)?;
         let upgrade = upgrade(&parts.headers)?;
-        let is_grpc = parts
-            .headers
-            .get(header::CONTENT_TYPE)
-            .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+        let is_grpc = is_grpc(&parts.headers);
         let path = parts.uri.path();
         if let Cow::Owned(canonical) = normalise::path(path).map_err(|_| ProxyError::BadPath)? {
             set_path(&mut parts.uri, &canonical).ok_or(ProxyError::BadPath)?;
@@ -97,6 +96,29 @@ impl Head {
         // `check` lets only valid authorities pass, and they are ASCII.
         self.authority.to_str().unwrap_or_default()
     }
+}
+
+/// Does the request want its failures as gRPC statuses?
+pub fn is_grpc(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE);
+    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// The deadline that a gRPC client names: at most eight digits and a unit (gRPC over HTTP/2,
+/// `grpc-timeout`). `None` if there is none, or none that makes sense.
+pub fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let amount: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
+    Some(match unit {
+        "H" => Duration::from_secs(amount * 3600),
+        "M" => Duration::from_secs(amount * 60),
+        "S" => Duration::from_secs(amount),
+        "m" => Duration::from_millis(amount),
+        "u" => Duration::from_micros(amount),
+        "n" => Duration::from_nanos(amount),
+        _ => return None,
+    })
 }
 
 /// `:authority`, the authority of an absolute URI (RFC 9112 3.2.2), or the one Host field.
@@ -153,6 +175,10 @@ pub fn set_path(uri: &mut Uri, path: &str) -> Option<()> {
 
 /// Takes away what concerns one hop only, in requests and responses alike.
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    // One look at the names instead of a look-up for each.
+    if !headers.keys().any(is_hop_by_hop) {
+        return;
+    }
     if headers.contains_key(header::CONNECTION) {
         let named: Vec<HeaderName> = headers
             .get_all(header::CONNECTION)
@@ -172,6 +198,11 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    [header::CONNECTION, header::TE, header::UPGRADE, header::TRANSFER_ENCODING].contains(name)
+        || [KEEP_ALIVE, PROXY_CONNECTION].contains(name)
+}
+
 /// A client must not take away by `Connection` what later hops rely on.
 fn is_ours_to_keep(name: &HeaderName) -> bool {
     *name == header::HOST
@@ -183,6 +214,7 @@ fn is_ours_to_keep(name: &HeaderName) -> bool {
 /// Makes the head that goes upstream, apart from route-specific changes.
 pub fn prepare(parts: &mut Parts, head: &Head, peer: &Peer) {
     let headers = &mut parts.headers;
+    headers.reserve(ADDED_FIELDS);
     remove_hop_by_hop(headers);
     remove_reserved(headers);
     headers.remove(header::EXPECT); // answered by the gateway
@@ -279,8 +311,22 @@ pub fn set_upstream_form(parts: &mut Parts, version: Version) {
             None => uri.authority("localhost").build(),
         };
         parts.uri = uri.unwrap_or_else(|_| Uri::from(path));
-    } else if parts.uri.scheme().is_some() || parts.uri.authority().is_some() {
+        return;
+    }
+    join_cookies(&mut parts.headers);
+    if parts.uri.scheme().is_some() || parts.uri.authority().is_some() {
         parts.uri = Uri::from(path);
+    }
+}
+
+/// HTTP/2 may split `Cookie`; HTTP/1.1 must have it in one line (RFC 9113 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let lines: Vec<&[u8]> =
+        headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if lines.len() > 1
+        && let Ok(joined) = HeaderValue::from_bytes(&lines.join(&b"; "[..]))
+    {
+        headers.insert(header::COOKIE, joined);
     }
 }
 
@@ -347,6 +393,22 @@ mod tests {
         ] {
             let given = parts("/", &[("upgrade", wanted), ("connection", connection)]);
             assert_eq!(upgrade(&given.headers), expected, "{wanted} {connection}");
+        }
+    }
+
+    #[test]
+    fn grpc_clients_name_deadlines() {
+        for (text, expected) in [
+            ("5S", Some(Duration::from_secs(5))),
+            ("100m", Some(Duration::from_millis(100))),
+            ("2H", Some(Duration::from_secs(7200))),
+            ("123456789S", None),
+            ("5", None),
+            ("S", None),
+            ("", None),
+            ("-1S", None),
+        ] {
+            assert_eq!(grpc_timeout(&parts("/", &[("grpc-timeout", text)]).headers), expected);
         }
     }
 
