@@ -146,6 +146,7 @@ impl Http2 {
     /// If that is refused.
     pub async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap_or_else(|e| panic!("{address}: {e}"));
+        stream.set_nodelay(true).expect("a live socket");
         let shaken = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
         let (sender, connection) = shaken.expect("an HTTP/2 connection");
         tokio::spawn(connection);

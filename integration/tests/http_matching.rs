@@ -29,7 +29,7 @@ async fn check(cases: &[Case]) {
         for (text, expected) in all.chain(case.misses.iter().map(|text| (text, (404, "")))) {
             let text = text.replace("{authority}", &host(index));
             let reply = serving.ask(&host(index), &text).await;
-            let found = (reply.status.as_u16(), std::str::from_utf8(&reply.body).unwrap());
+            let found = (reply.status.as_u16(), std::str::from_utf8(&reply.body).expect("text"));
             assert_eq!(found, expected, "{}: {text}", case.entry);
         }
     }
@@ -312,7 +312,7 @@ async fn one_virtual_host_is_chosen_and_there_is_no_way_back() {
     let serving = mesh.start(FAIRWAY).await;
     let check = async |host: &str, path: &str, expected: Option<&str>| {
         let reply = serving.ask(host, &format!("GET {path}")).await;
-        let (status, body) = (reply.status.as_u16(), reply.body.clone());
+        let (status, body) = (reply.status.as_u16(), reply.body);
         match expected {
             Some(word) => assert_eq!((status, &body[..]), (200, word.as_bytes()), "{host}{path}"),
             None => assert_eq!((status, &body[..]), (404, &b""[..]), "{host}{path}"),

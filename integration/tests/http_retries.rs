@@ -116,7 +116,7 @@ async fn a_refused_connection_is_retried_on_another_endpoint() {
 }
 
 fn upstream_body(upstream: &Upstream) -> String {
-    String::from_utf8(upstream.last().body.to_vec()).unwrap()
+    String::from_utf8(upstream.last().body.to_vec()).expect("text")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
