@@ -25,6 +25,8 @@ use crate::clock;
 use crate::route::action::{ActionKind, Direct, Forward};
 use crate::route::bound::BoundTable;
 use crate::route::cors::{Cors, Verdict};
+use crate::route::edit::Edits;
+use crate::route::predicate::RequestView;
 use crate::route::redirect;
 use crate::route::table::{CompiledRoute, Lookup};
 
@@ -80,7 +82,10 @@ impl Exchange<'_> {
         let view = self.head.view(&parts, &host);
         let index = match table.routes.lookup(&view) {
             Lookup::NotFound => return Err(ProxyError::RouteNotFound),
-            Lookup::HttpsRedirect => return Ok(moved(&redirect::https_location(&view))),
+            Lookup::HttpsRedirect => {
+                let location = redirect::https_location(&view);
+                return Ok(moved(StatusCode::MOVED_PERMANENTLY, &location));
+            }
             Lookup::Route(index) => index,
         };
         let route = table.routes.route(index);
@@ -104,23 +109,27 @@ impl Exchange<'_> {
                 })
             }
             ActionKind::Redirect(redirect) => {
-                let mut response = moved(&redirect.location(&view));
-                *response.status_mut() = redirect.status;
-                let edits = std::slice::from_ref(&redirect.edits);
-                EditedBy::new(edits, self.downstream, &view).apply(response.headers_mut());
-                response
+                let response = moved(redirect.status, &redirect.location(&view));
+                self.edited(response, &redirect.edits, &view)
             }
-            ActionKind::Direct(direct) => {
-                let mut response = fixed(direct);
-                let edits = std::slice::from_ref(&direct.edits);
-                EditedBy::new(edits, self.downstream, &view).apply(response.headers_mut());
-                response
-            }
+            ActionKind::Direct(direct) => self.edited(fixed(direct), &direct.edits, &view),
         };
         if let Some((cors, Verdict::Mark(origin))) = verdict {
             cors.mark(origin, response.headers_mut());
         }
         Ok(response)
+    }
+
+    /// Applies the route's operations to a response of the gateway's own.
+    fn edited(
+        &self,
+        mut response: Response<ReplyBody>,
+        edits: &Edits,
+        view: &RequestView<'_>,
+    ) -> Response<ReplyBody> {
+        let edits = std::slice::from_ref(edits);
+        EditedBy::new(edits, self.downstream, view).apply(response.headers_mut());
+        response
     }
 
     /// Sends the request to one of the route's destinations.
@@ -288,9 +297,9 @@ fn preflight((cors, verdict): &(&Cors, Verdict)) -> Option<Response<ReplyBody>> 
     }
 }
 
-fn moved(location: &str) -> Response<ReplyBody> {
+fn moved(status: StatusCode, location: &str) -> Response<ReplyBody> {
     let mut response = Response::new(ReplyBody::full(Bytes::new()));
-    *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
+    *response.status_mut() = status;
     if let Ok(location) = HeaderValue::from_str(location) {
         response.headers_mut().insert(header::LOCATION, location);
     }

@@ -282,8 +282,13 @@ impl WorkerActor {
             .collect();
         let stop = Rc::clone(&self.stop);
         let drained = async move {
-            let drains = addresses.iter().map(|address| address.send(Drain));
-            let all = futures_all(drains.collect());
+            // All are told before the first is waited for.
+            let drains: Vec<_> = addresses.iter().map(|address| address.send(Drain)).collect();
+            let all = async {
+                for drain in drains {
+                    let _ = drain.await;
+                }
+            };
             if tokio::time::timeout(deadline, all).await.is_err() {
                 tracing::warn!("drain deadline passed with requests running");
             }
@@ -304,16 +309,6 @@ impl WorkerActor {
         figures.push(metric::SNAPSHOT_APPLY.name, vec![], self.apply_seconds.sample());
         self.outbox.send(&FromWorker::Report { nonce, figures: figures.finish() });
     }
-}
-
-/// Waits for all of them, whatever they answer.
-async fn futures_all<F: Future>(futures: Vec<F>) {
-    let mut futures: Vec<_> = futures.into_iter().map(Box::pin).collect();
-    std::future::poll_fn(|cx| {
-        futures.retain_mut(|future| future.as_mut().poll(cx).is_pending());
-        if futures.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-    })
-    .await;
 }
 
 impl Actor for WorkerActor {
