@@ -159,12 +159,6 @@ struct Failure {
     unsent: Option<Request<RequestBody>>,
 }
 
-impl From<ProxyError> for Failure {
-    fn from(error: ProxyError) -> Self {
-        Self { error, unsent: None }
-    }
-}
-
 /// The state of the tries so far.
 struct Tries {
     tried: Vec<Rc<Host>>,
@@ -234,7 +228,7 @@ impl Forwarding<'_> {
         loop {
             let picked = subset.pick(&tries.tried, &mut self.downstream.random());
             let host = Rc::clone(picked.ok_or(ProxyError::NoHealthyUpstream)?);
-            let may_repeat = self.retry.is_some_and(|retry| tries.left > 0 && retry.attempts > 0);
+            let may_repeat = tries.left > 0;
             if may_repeat && self.retry.is_some_and(|retry| retry.ignore_previous_hosts) {
                 tries.tried.push(Rc::clone(&host));
             }
@@ -252,19 +246,14 @@ impl Forwarding<'_> {
                 Err(failure) => failure,
             };
             let was_dead = is_stale || (is_pooled && failure.unsent.is_some());
-            if failure.error != ProxyError::UpstreamClosed
-                || !was_dead
-                || tries.stale == STALE_TRIES_MAX
-            {
-                if let Some(unsent) = failure.unsent {
-                    outgoing.recover(unsent, body);
-                }
-                return Err(failure.error);
-            }
-            tries.stale += 1;
             if let Some(unsent) = failure.unsent {
                 outgoing.recover(unsent, body);
             }
+            let is_closed = failure.error == ProxyError::UpstreamClosed;
+            if !is_closed || !was_dead || tries.stale == STALE_TRIES_MAX {
+                return Err(failure.error);
+            }
+            tries.stale += 1;
         }
     }
 
@@ -367,11 +356,12 @@ impl Outgoing {
 
     /// Takes back a request that was not sent.
     fn recover(&mut self, unsent: Request<RequestBody>, body: &mut BodySource) {
-        let (parts, unsent_body) = unsent.into_parts();
+        let (mut parts, unsent_body) = unsent.into_parts();
+        // HTTP/2 has it in the URI; the next try may need it as a field again.
         if let Some(authority) = parts.uri.authority()
             && let Ok(host) = http::HeaderValue::from_str(authority.as_str())
         {
-            self.headers.insert(http::header::HOST, host);
+            parts.headers.insert(http::header::HOST, host);
         }
         *self = Self { method: parts.method, uri: parts.uri, headers: parts.headers };
         match (body, unsent_body) {
@@ -445,5 +435,26 @@ fn failure_of(error: &hyper::Error) -> ProxyError {
         None if error.is_parse() => ProxyError::UpstreamProtocol,
         None if error.is_user() => ProxyError::ClientBody,
         None => ProxyError::UpstreamClosed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::header::{HOST, HeaderValue};
+
+    #[test]
+    fn a_request_that_was_not_sent_comes_back_with_its_host() {
+        for version in [Version::HTTP_11, Version::HTTP_2] {
+            let headers = [(HOST, HeaderValue::from_static("a.example"))].into_iter().collect();
+            let uri = Uri::from_static("/x?q=1");
+            let unsent =
+                Outgoing { method: Method::GET, uri, headers }.request(version, RequestBody::Empty);
+            let mut back = Outgoing::default();
+            back.recover(unsent, &mut BodySource::None);
+            assert_eq!(back.headers.get(HOST).unwrap(), "a.example", "{version:?}");
+            let again = back.request(Version::HTTP_11, RequestBody::Empty);
+            assert_eq!(again.uri(), "/x?q=1", "{version:?}");
+        }
     }
 }
