@@ -85,6 +85,16 @@ impl fmt::Display for ClusterId {
     }
 }
 
+/// Name of a Secret in the gateway pod's namespace, or of a file-based equivalent.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct SecretName(pub String);
+
+impl fmt::Display for SecretName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,23 +1,18 @@
 //! What the lists hold. Pure: a view and a filter in, a message out.
 
+use std::sync::LazyLock;
+
 use fairway_proto::{to_wire, wire};
 use fairway_shared::snapshot::Snapshot;
 use fairway_shared::snapshot::cluster::{Cluster, Endpoint};
-use fairway_shared::snapshot::listener::ListenerKind;
 
 use crate::publish::version::Version;
 use crate::publish::view::{SubscriberStatus, View};
 
 /// The current snapshot; an empty one of version 0 before the first.
 fn current(view: &View) -> &Snapshot {
-    static NONE_YET: Snapshot = Snapshot {
-        version: fairway_shared::id::SnapshotVersion(0),
-        listeners: std::collections::BTreeMap::new(),
-        route_tables: std::collections::BTreeMap::new(),
-        clusters: std::collections::BTreeMap::new(),
-        endpoints: std::collections::BTreeMap::new(),
-    };
-    view.current().map_or(&NONE_YET, |version| &version.snapshot)
+    static NONE_YET: LazyLock<Snapshot> = LazyLock::new(Snapshot::default);
+    view.current().map_or_else(|| &*NONE_YET, |version| &version.snapshot)
 }
 
 fn is_wanted(filter: &str, names: &[&str]) -> bool {
@@ -29,10 +24,10 @@ pub(crate) fn routes(view: &View, filter: &str) -> wire::ListRoutesResponse {
     let snapshot = current(view);
     let mut routes = Vec::new();
     for (table, content) in &snapshot.route_tables {
-        let listeners = snapshot.listeners.iter().filter(|(_, listener)| {
-            let ListenerKind::Http { route_table } = &listener.kind;
-            route_table == table
-        });
+        let listeners = snapshot
+            .listeners
+            .iter()
+            .filter(|(_, listener)| listener.route_tables().any(|one| one == table));
         let listeners: Vec<_> = listeners.map(|(id, _)| id.0.clone()).collect();
         for host in &content.virtual_hosts {
             for (index, route) in (0..).zip(&host.routes) {

@@ -67,6 +67,7 @@ fn under_policy(
         connect_timeout_ms: connect_timeout_ms(tcp),
         idle_timeout_ms: idle_timeout_ms(tcp, http),
         max_requests_per_connection: http.map_or(0, |http| http.max_requests_per_connection),
+        ..Cluster::default()
     }
 }
 

@@ -173,7 +173,7 @@ pub(super) fn read_destinations(
         }
         let weight = if is_weighted { u32::try_from(to.weight).unwrap_or_default() } else { 1 };
         let Some(cluster) = cluster.filter(|_| weight > 0) else { continue };
-        let destination = Destination { cluster, weight, headers: plan.ops };
+        let destination = Destination { cluster, weight, headers: plan.ops, hash: None };
         kept.push(WeightedDestination { destination, authority: plan.authority });
     }
     kept

@@ -60,7 +60,7 @@ pub(super) fn endpoint_set<'a>(
     if slices.is_empty() {
         add_from_endpoints(index, service, port, &mut by_address, findings);
     }
-    EndpointSet { endpoints: by_address.into_values().collect() }
+    EndpointSet { endpoints: by_address.into_values().collect(), ..EndpointSet::default() }
 }
 
 fn add_from_endpoints<'a>(

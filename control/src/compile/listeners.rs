@@ -154,6 +154,7 @@ pub(super) fn listener(merged: &MergedPort<'_, '_>) -> (ListenerId, Arc<Listener
         gateway_ports,
         protocol: protocol.unwrap_or_default(),
         gateways,
+        proxy_protocol: false,
         kind: ListenerKind::Http { route_table: merged.address.route_table() },
     };
     (merged.address.listener(), Arc::new(listener))

@@ -107,6 +107,8 @@ pub fn compile(config: &ConfigSet) -> Compiled {
         route_tables,
         clusters,
         endpoints,
+        secrets: BTreeMap::new(),
+        settings: Arc::default(),
     };
     assert_eq!(snapshot.check(), Ok(()), "compile made a snapshot that breaks its promises");
     Compiled { snapshot, diagnostics: findings.into_sorted() }

@@ -6,7 +6,7 @@ use std::fmt::{self, Display, Formatter, Write};
 
 use fairway_shared::snapshot::Snapshot;
 use fairway_shared::snapshot::cluster::{Balancer, Cluster, Endpoint, UpstreamProtocol};
-use fairway_shared::snapshot::listener::{Listener, ListenerKind};
+use fairway_shared::snapshot::listener::Listener;
 
 use super::render_route::write_host;
 
@@ -51,8 +51,8 @@ impl Display for ListenerText<'_> {
         if let Some(bind) = listener.bind {
             write!(f, " bind {bind}")?;
         }
-        let ListenerKind::Http { route_table } = &listener.kind;
-        write!(f, " for {} -> {route_table}", listener.gateways.join(" "))
+        write!(f, " for {}", listener.gateways.join(" "))?;
+        listener.route_tables().try_for_each(|table| write!(f, " -> {table}"))
     }
 }
 
@@ -69,6 +69,8 @@ impl Display for ClusterText<'_> {
             Balancer::Random => "RANDOM",
             Balancer::RoundRobin => "ROUND_ROBIN",
             Balancer::LeastRequest => "LEAST_REQUEST",
+            Balancer::RingHash { .. } => "RING_HASH",
+            Balancer::Maglev { .. } => "MAGLEV",
         })?;
         f.write_str(match cluster.protocol {
             UpstreamProtocol::Http1 => " h1",

@@ -33,6 +33,7 @@ pub(super) fn default_policy() -> RetryPolicy {
         status_codes: Vec::new(),
         backoff_ms: DEFAULT_BACKOFF_MS,
         ignore_previous_hosts: true,
+        remote_localities: false,
     }
 }
 
@@ -51,6 +52,7 @@ pub(super) fn read_retries(
             .as_deref()
             .and_then(|text| positive_ms(text, "retries.perTryTimeout", scope)),
         ignore_previous_hosts: retries.retry_ignore_previous_hosts.unwrap_or(true),
+        remote_localities: false,
         ..default_policy()
     };
     if let Some(backoff) = &retries.backoff {

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use fairway_shared::id::{ClusterId, ListenerId, RouteTableId, ServicePort};
 use fairway_shared::snapshot::Snapshot;
-use fairway_shared::snapshot::cluster::{
-    Balancer, Cluster, Endpoint, EndpointSet, UpstreamProtocol,
-};
+use fairway_shared::snapshot::cluster::{Cluster, Endpoint, EndpointSet};
 use fairway_shared::snapshot::listener::{Listener, ListenerKind};
 use fairway_shared::snapshot::route::{
     Destination, Forward, HeaderOps, Route, RouteAction, RouteMatch, RouteTable, VirtualHost,
@@ -30,6 +28,7 @@ pub(crate) fn snapshot_with(hosts: &[&str]) -> Snapshot {
         gateway_ports: vec![80],
         protocol: "HTTP".into(),
         gateways: vec!["shop/shop".into()],
+        proxy_protocol: false,
         kind: ListenerKind::Http { route_table: table.clone() },
     };
     snapshot.listeners.insert(ListenerId("0.0.0.0_80".into()), Arc::new(listener));
@@ -43,7 +42,7 @@ pub(crate) fn snapshot_with(hosts: &[&str]) -> Snapshot {
             labels: [("version".into(), "v1".into())].into(),
             locality: String::new(),
         };
-        let set = EndpointSet { endpoints: vec![endpoint] };
+        let set = EndpointSet { endpoints: vec![endpoint], ..EndpointSet::default() };
         snapshot.endpoints.insert(cluster(host).service, Arc::new(set));
     }
     snapshot.route_tables.insert(table, Arc::new(routes));
@@ -51,8 +50,12 @@ pub(crate) fn snapshot_with(hosts: &[&str]) -> Snapshot {
 }
 
 fn virtual_host(host: &str) -> VirtualHost {
-    let destination =
-        Destination { cluster: cluster(host), weight: 1, headers: HeaderOps::default() };
+    let destination = Destination {
+        cluster: cluster(host),
+        weight: 1,
+        headers: HeaderOps::default(),
+        hash: None,
+    };
     let forward = Forward {
         destinations: vec![destination],
         rewrite: None,
@@ -73,14 +76,7 @@ fn virtual_host(host: &str) -> VirtualHost {
 }
 
 fn spec() -> Cluster {
-    Cluster {
-        labels: [].into(),
-        balancer: Balancer::LeastRequest,
-        protocol: UpstreamProtocol::Http1,
-        connect_timeout_ms: 10_000,
-        idle_timeout_ms: None,
-        max_requests_per_connection: 0,
-    }
+    Cluster { idle_timeout_ms: None, ..Cluster::default() }
 }
 
 /// Publishes [`snapshot_with`] as a compile result.

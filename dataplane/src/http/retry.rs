@@ -119,6 +119,7 @@ mod tests {
             status_codes: vec![418],
             backoff_ms: 25,
             ignore_previous_hosts: true,
+            remote_localities: false,
         }
     }
 

@@ -188,6 +188,7 @@ fn clusters_are_numbered_once_however_often_they_are_named() {
                 cluster: id(host),
                 weight: 1,
                 headers: HeaderOps::default(),
+                hash: None,
             }],
             rewrite: None,
             timeout_ms: None,

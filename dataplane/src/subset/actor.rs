@@ -82,7 +82,7 @@ fn view_of(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fairway_shared::snapshot::cluster::{Balancer, Endpoint, UpstreamProtocol};
+    use fairway_shared::snapshot::cluster::{Balancer, Endpoint};
 
     fn spec(labels: &[(&str, &str)], endpoints: &[(u16, &str)]) -> ApplyEndpoints {
         let text = |(name, value): &(&str, &str)| (name.to_string(), value.to_string());
@@ -96,13 +96,11 @@ mod tests {
             cluster: Arc::new(Cluster {
                 labels: labels.iter().map(text).collect(),
                 balancer: Balancer::Random,
-                protocol: UpstreamProtocol::Http1,
-                connect_timeout_ms: 10_000,
-                idle_timeout_ms: None,
-                max_requests_per_connection: 0,
+                ..Cluster::default()
             }),
             endpoints: Arc::new(EndpointSet {
                 endpoints: endpoints.iter().map(endpoint).collect(),
+                ..EndpointSet::default()
             }),
         }
     }

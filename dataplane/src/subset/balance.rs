@@ -65,7 +65,10 @@ impl SubsetView {
         let index = match (count, self.balancer) {
             (0, _) => return None,
             (1, _) => 0,
-            (_, Balancer::Random) => random.usize(..count),
+            // Without a key every host is as good as any other.
+            (_, Balancer::Random | Balancer::RingHash { .. } | Balancer::Maglev { .. }) => {
+                random.usize(..count)
+            }
             (_, Balancer::RoundRobin) => self.next_turn(),
             (_, Balancer::LeastRequest) => self.less_busy(random.usize(..count), {
                 // A second host that is not the first.

@@ -46,7 +46,7 @@ pub fn plan(old: &Snapshot, new: &Snapshot, settings: &WorkerSettings) -> Plan {
     };
     let mut addresses = BTreeMap::new();
     for listener in new.listeners.values() {
-        let ListenerKind::Http { route_table } = &listener.kind;
+        let ListenerKind::Http { route_table } = &listener.kind else { continue };
         for address in wanted(listener, settings) {
             // Two listeners on one local address: the first by name has it.
             addresses.entry(address).or_insert_with(|| route_table.clone());
@@ -70,9 +70,7 @@ mod tests {
     use super::*;
     use fairway_shared::id::{ListenerId, ServicePort, WorkerSlot};
     use fairway_shared::ipc::message::NodeIdentity;
-    use fairway_shared::snapshot::cluster::{
-        Balancer, Cluster, Endpoint, EndpointSet, UpstreamProtocol,
-    };
+    use fairway_shared::snapshot::cluster::{Balancer, Cluster, Endpoint, EndpointSet};
     use fairway_shared::snapshot::route::RouteTable;
     use std::sync::Arc;
 
@@ -103,20 +101,14 @@ mod tests {
 
     fn snapshot(hosts: &[&str]) -> Snapshot {
         let table = RouteTableId("http.80".into());
-        let cluster = Cluster {
-            labels: BTreeMap::new(),
-            balancer: Balancer::Random,
-            protocol: UpstreamProtocol::Http1,
-            connect_timeout_ms: 1,
-            idle_timeout_ms: None,
-            max_requests_per_connection: 0,
-        };
+        let cluster = Cluster { balancer: Balancer::Random, ..Cluster::default() };
         let listener = Listener {
             bind: None,
             port: 80,
             gateway_ports: vec![80],
             protocol: "HTTP".into(),
             gateways: vec![],
+            proxy_protocol: false,
             kind: ListenerKind::Http { route_table: table.clone() },
         };
         Snapshot {
@@ -138,7 +130,8 @@ mod tests {
             labels: BTreeMap::new(),
             locality: String::new(),
         };
-        new.endpoints.insert(service("b"), Arc::new(EndpointSet { endpoints: vec![endpoint] }));
+        let endpoints = EndpointSet { endpoints: vec![endpoint], ..EndpointSet::default() };
+        new.endpoints.insert(service("b"), Arc::new(endpoints));
         let plan = plan(&old, &new, &settings());
         assert_eq!(plan.update, [id("b")]);
         assert!(plan.start.is_empty() && plan.stop.is_empty() && plan.bind.is_empty());

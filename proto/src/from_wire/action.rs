@@ -39,6 +39,7 @@ fn destination(from: wire::Destination) -> Result<Destination, FieldError> {
         cluster: required(from.cluster).and_then(cluster_id).at("cluster")?,
         weight: within(from.weight, 1, u32::MAX.into()).at("weight")?,
         headers: header_ops(from.headers).at("headers")?,
+        hash: None,
     })
 }
 
@@ -103,6 +104,7 @@ fn retry(from: wire::RetryPolicy) -> Result<RetryPolicy, FieldError> {
         })?,
         backoff_ms: from.backoff_ms,
         ignore_previous_hosts: from.ignore_previous_hosts,
+        remote_localities: from.remote_localities,
     })
 }
 

@@ -26,6 +26,7 @@ pub(super) fn cluster(from: wire::Cluster) -> Result<(ClusterId, Cluster), Field
         connect_timeout_ms: from.connect_timeout_ms,
         idle_timeout_ms: from.idle_timeout_ms,
         max_requests_per_connection: from.max_requests_per_connection,
+        ..Cluster::default()
     };
     Ok((id, cluster))
 }
@@ -34,7 +35,8 @@ pub(super) fn endpoint_set(
     from: wire::EndpointSet,
 ) -> Result<(ServicePort, EndpointSet), FieldError> {
     let service = required(from.service).and_then(service_port).at("service")?;
-    Ok((service, EndpointSet { endpoints: each("endpoints", from.endpoints, endpoint)? }))
+    let endpoints = each("endpoints", from.endpoints, endpoint)?;
+    Ok((service, EndpointSet { endpoints, ..EndpointSet::default() }))
 }
 
 fn endpoint(from: wire::Endpoint) -> Result<Endpoint, FieldError> {
@@ -54,6 +56,8 @@ fn balancer(from: i32) -> Result<Balancer, FieldError> {
         wire::Balancer::Random => Ok(Balancer::Random),
         wire::Balancer::RoundRobin => Ok(Balancer::RoundRobin),
         wire::Balancer::LeastRequest => Ok(Balancer::LeastRequest),
+        wire::Balancer::RingHash => Ok(Balancer::RingHash { ring_size_min: 1024 }),
+        wire::Balancer::Maglev => Ok(Balancer::Maglev { table_size: 65_537 }),
     }
 }
 

@@ -17,6 +17,7 @@ pub(super) fn listener(from: wire::Listener) -> Result<(ListenerId, Listener), F
         gateway_ports: each("gateway_ports", from.gateway_ports, port)?,
         protocol: from.protocol,
         gateways: from.gateways,
+        proxy_protocol: false,
         kind: ListenerKind::Http { route_table },
     };
     Ok((id, listener))

@@ -53,6 +53,8 @@ fn balancer(from: Balancer) -> wire::Balancer {
         Balancer::Random => wire::Balancer::Random,
         Balancer::RoundRobin => wire::Balancer::RoundRobin,
         Balancer::LeastRequest => wire::Balancer::LeastRequest,
+        Balancer::RingHash { .. } => wire::Balancer::RingHash,
+        Balancer::Maglev { .. } => wire::Balancer::Maglev,
     }
 }
 

@@ -162,6 +162,7 @@ fn retry(from: &RetryPolicy) -> wire::RetryPolicy {
         status_codes: from.status_codes.iter().map(|code| u32::from(*code)).collect(),
         backoff_ms: from.backoff_ms,
         ignore_previous_hosts: from.ignore_previous_hosts,
+        remote_localities: from.remote_localities,
     }
 }
 

@@ -26,7 +26,14 @@ pub(crate) fn snapshot() -> impl Strategy<Value = Snapshot> {
     (1_u64.., listeners, route_tables, clusters, endpoints).prop_map(
         |(version, listeners, route_tables, clusters, endpoints)| {
             let version = SnapshotVersion(version);
-            Snapshot { version, listeners, route_tables, clusters, endpoints }
+            Snapshot {
+                version,
+                listeners,
+                route_tables,
+                clusters,
+                endpoints,
+                ..Snapshot::default()
+            }
         },
     )
 }
@@ -73,6 +80,7 @@ fn listener() -> impl Strategy<Value = Listener> {
             gateway_ports,
             protocol,
             gateways,
+            proxy_protocol: false,
             kind: ListenerKind::Http { route_table: RouteTableId(table) },
         })
 }
@@ -96,12 +104,13 @@ fn cluster() -> impl Strategy<Value = Cluster> {
             connect_timeout_ms,
             idle_timeout_ms,
             max_requests_per_connection: requests,
+            ..Cluster::default()
         },
     )
 }
 
 fn endpoint_set() -> impl Strategy<Value = EndpointSet> {
-    vec(endpoint(), 0..3).prop_map(|endpoints| EndpointSet { endpoints })
+    vec(endpoint(), 0..3).prop_map(|endpoints| EndpointSet { endpoints, ..EndpointSet::default() })
 }
 
 fn endpoint() -> impl Strategy<Value = Endpoint> {

@@ -93,8 +93,13 @@ fn string_match() -> impl Strategy<Value = StringMatch> {
 }
 
 fn forward() -> impl Strategy<Value = Forward> {
-    let destination = (cluster_id(), 1_u32.., header_ops())
-        .prop_map(|(cluster, weight, headers)| Destination { cluster, weight, headers });
+    let destination =
+        (cluster_id(), 1_u32.., header_ops()).prop_map(|(cluster, weight, headers)| Destination {
+            cluster,
+            weight,
+            headers,
+            hash: None,
+        });
     let rewrite =
         (of(path_rewrite()), of(text())).prop_map(|(path, authority)| Rewrite { path, authority });
     let mirror = (cluster_id(), share()).prop_map(|(cluster, share)| Mirror { cluster, share });
@@ -162,6 +167,7 @@ fn retry() -> impl Strategy<Value = RetryPolicy> {
             status_codes,
             backoff_ms,
             ignore_previous_hosts: elsewhere,
+            remote_localities: !elsewhere,
         },
     )
 }

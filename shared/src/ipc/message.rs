@@ -25,6 +25,8 @@ pub fn schema_fingerprint() -> [u8; 32] {
         include_str!("../snapshot/listener.rs"),
         include_str!("../snapshot/cluster.rs"),
         include_str!("../snapshot/route.rs"),
+        include_str!("../snapshot/settings.rs"),
+        include_str!("../snapshot/tls.rs"),
     ] {
         hash.update(source.as_bytes());
         hash.update([0]);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Snapshot;
-use crate::id::{ClusterId, ListenerId, RouteTableId, ServicePort};
+use crate::id::{ClusterId, ListenerId, RouteTableId, SecretName, ServicePort};
 
 /// Keys of one resource kind that differ: `upserted` are new or have another value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,10 @@ pub struct SnapshotDiff {
     pub clusters: Changes<ClusterId>,
     /// Endpoint lists.
     pub endpoints: Changes<ServicePort>,
+    /// Secrets.
+    pub secrets: Changes<SecretName>,
+    /// The settings of the gateway as a whole differ.
+    pub settings: bool,
 }
 
 impl SnapshotDiff {
@@ -42,6 +46,8 @@ impl SnapshotDiff {
             && self.route_tables.is_empty()
             && self.clusters.is_empty()
             && self.endpoints.is_empty()
+            && self.secrets.is_empty()
+            && !self.settings
     }
 }
 
@@ -52,6 +58,8 @@ pub fn diff(old: &Snapshot, new: &Snapshot) -> SnapshotDiff {
         route_tables: changes(&old.route_tables, &new.route_tables),
         clusters: changes(&old.clusters, &new.clusters),
         endpoints: changes(&old.endpoints, &new.endpoints),
+        secrets: changes(&old.secrets, &new.secrets),
+        settings: old.settings != new.settings,
     }
 }
 

@@ -8,16 +8,20 @@ pub mod cluster;
 pub mod diff;
 pub mod listener;
 pub mod route;
+pub mod settings;
+pub mod tls;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bincode::{Decode, Encode};
 
-use crate::id::{ClusterId, ListenerId, RouteTableId, ServicePort, SnapshotVersion};
+use crate::id::{ClusterId, ListenerId, RouteTableId, SecretName, ServicePort, SnapshotVersion};
 use cluster::{Cluster, EndpointSet};
-use listener::{Listener, ListenerKind};
+use listener::Listener;
 use route::RouteTable;
+use settings::GatewaySettings;
+use tls::Secret;
 
 /// One whole configuration. Equal inputs compile to equal snapshots, byte for byte.
 #[derive(Debug, Clone, Default, PartialEq, Encode, Decode)]
@@ -32,6 +36,10 @@ pub struct Snapshot {
     pub clusters: BTreeMap<ClusterId, Arc<Cluster>>,
     /// Endpoints of each service port; clusters of one service share a list.
     pub endpoints: BTreeMap<ServicePort, Arc<EndpointSet>>,
+    /// Secrets that some listener or cluster names and that exist.
+    pub secrets: BTreeMap<SecretName, Arc<Secret>>,
+    /// For the gateway as a whole.
+    pub settings: Arc<GatewaySettings>,
 }
 
 /// A promise that every snapshot keeps, broken.
@@ -74,12 +82,11 @@ impl Snapshot {
     /// The first broken promise in key order.
     pub fn check(&self) -> Result<(), SnapshotError> {
         for (id, listener) in &self.listeners {
-            let ListenerKind::Http { route_table } = &listener.kind;
-            if !self.route_tables.contains_key(route_table) {
-                return Err(SnapshotError::DanglingRouteTable {
-                    listener: id.clone(),
-                    table: route_table.clone(),
-                });
+            for table in listener.route_tables() {
+                if !self.route_tables.contains_key(table) {
+                    let (listener, table) = (id.clone(), table.clone());
+                    return Err(SnapshotError::DanglingRouteTable { listener, table });
+                }
             }
         }
         match self.clusters.keys().find(|id| !self.endpoints.contains_key(&id.service)) {
@@ -94,5 +101,7 @@ impl Snapshot {
             && self.route_tables == other.route_tables
             && self.clusters == other.clusters
             && self.endpoints == other.endpoints
+            && self.secrets == other.secrets
+            && self.settings == other.settings
     }
 }

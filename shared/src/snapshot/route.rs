@@ -147,6 +147,35 @@ pub struct Destination {
     pub weight: u32,
     /// Destination-level header operations.
     pub headers: HeaderOps,
+    /// What the cluster hashes, if its balancer hashes and the rule says by what.
+    pub hash: Option<Arc<HashKey>>,
+}
+
+/// What of a request is hashed (Istio contract 3.3). Absent from the request: no key.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum HashKey {
+    /// Value of a request header, lower case.
+    Header(String),
+    /// Value of a cookie.
+    Cookie(HashCookie),
+    /// The immediate peer's address.
+    SourceIp,
+    /// First value of a query parameter.
+    QueryParameter(String),
+}
+
+/// A cookie that is hashed, and perhaps issued.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct HashCookie {
+    /// Its name.
+    pub name: String,
+    /// `Path` of an issued one; empty = not written.
+    pub path: String,
+    /// Issued where absent, living this long, in milliseconds; 0 = for the session; `None` =
+    /// never issued.
+    pub ttl_ms: Option<u64>,
+    /// Further attributes of an issued one, in order; an empty value stands alone.
+    pub attributes: Vec<(String, String)>,
 }
 
 /// Path and authority changes before forwarding (Istio contract 2.8).
@@ -241,6 +270,8 @@ pub struct RetryPolicy {
     pub backoff_ms: u32,
     /// Prefer endpoints not tried yet.
     pub ignore_previous_hosts: bool,
+    /// Prefer other priorities after two tries (`retryRemoteLocalities`).
+    pub remote_localities: bool,
 }
 
 /// A condition for a retry (Istio contract 2.9).
