@@ -93,6 +93,9 @@ pub struct UpOptions {
     /// How long listeners accept after the end was asked for
     #[arg(long, value_name = "DURATION", value_parser = go_duration, default_value = "0s")]
     pub shutdown_grace: Duration,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub resilience: Resilience,
     /// Quiet time after a change of a file before it is compiled
     #[arg(long, value_name = "DURATION", value_parser = go_duration, default_value = "100ms")]
     pub debounce_after: Duration,
@@ -125,6 +128,14 @@ pub struct Ports {
     /// Metrics of the data plane
     #[arg(long, value_name = "PORT", default_value_t = 15090, value_parser = port)]
     pub metrics_port: u16,
+}
+
+/// What the data plane is told as it is written here; it checks the values.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Resilience {
+    /// Silence after which a worker is replaced, from 1s [default: 2s]
+    #[arg(long, value_name = "DURATION")]
+    pub worker_stall: Option<String>,
 }
 
 /// `fairway echo`.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
-use fairway_integration::client::get_once;
+use fairway_integration::client::{Http1, get_once};
 use fairway_integration::dk_shop::DkShop;
 use fairway_integration::load::{Load, Plan, expect_failures_only_on, expect_no_failure};
 use fairway_integration::manifests::{DK_SHOP_HOST, dk_shop_on_v2};
@@ -63,6 +63,63 @@ async fn new_connections_are_served_while_a_worker_is_killed_again_and_again() {
         load.answers(5).await;
     }
     expect_failures_only_on(&load.stop().await, &held);
+}
+
+/// Kills the process of slot 0 as soon as there is one, until the supervisor waits for long.
+async fn drive_into_backoff(shop: &mut DkShop) -> u64 {
+    const WAITS_BEYOND: u64 = 7;
+    loop {
+        let instance = shop.world.when("a process or a wait", |_| true).await;
+        let worker = &instance.workers[0];
+        match worker.pid {
+            Some(pid) if process::is_alive(pid) => process::signal(pid, SIGKILL),
+            None if worker.restarts >= WAITS_BEYOND => return worker.restarts,
+            _ => tokio::task::yield_now().await,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sibling_accepts_for_a_slot_that_waits_for_its_restart() {
+    let mut shop = DkShop::start(FAIRWAY, 2, "").await;
+    let restarts = drive_into_backoff(&mut shop).await;
+    // The kernel gives half of the new connections to the dead slot's socket.
+    for _ in 0..40 {
+        get_once(shop.address, DK_SHOP_HOST, "/").await.expect_status(200);
+    }
+    let after = shop.world.instance().expect("it is there");
+    let waited = (after.workers[0].pid, after.workers[0].restarts);
+    assert_eq!(waited, (None, restarts), "the slot came back too early to tell");
+
+    // Back in its slot, the owner accepts alone again.
+    let back = shop.world.when("back", |i| is_serving(&i.workers[0], 1)).await;
+    let owner = back.workers[0].pid.expect("it serves");
+    wait::until("a connection of its own", async || {
+        get_once(shop.address, DK_SHOP_HOST, "/").await.expect_status(200);
+        let connection = Http1::connect(shop.address).await;
+        process::client_ports(owner, shop.address.port())
+            .contains(&connection.local_port)
+            .then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_worker_is_killed_and_replaced() {
+    let mut shop = DkShop::start(FAIRWAY, 2, "--worker-stall 1s").await;
+    let before = shop.world.when("ready", |i| i.ready).await;
+    let victim = before.workers[0].pid.expect("a ready worker has a process");
+    let load = Load::start(shop.plan(16)).await;
+    process::signal(victim, SIGSTOP);
+    let held = process::client_ports(victim, shop.address.port());
+    shop.world
+        .when("replaced", |i| {
+            i.workers[0].pid != Some(victim) && is_serving(&i.workers[0], before.snapshot.version)
+        })
+        .await;
+    load.answers(3).await;
+    expect_failures_only_on(&load.stop().await, &held);
+    assert!(!process::is_alive(victim));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

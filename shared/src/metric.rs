@@ -75,6 +75,8 @@ metrics! {
         "Workers with a living stream from control.";
     LAST_GOOD_IN_USE = "fairway_last_good_in_use", Kind::Gauge,
         "Workers that serve a snapshot read from the last-good file.";
+    SLOTS_LENT = "fairway_slots_lent", Kind::Gauge,
+        "Slots without a serving worker whose listening sockets a sibling accepts from.";
     DOWNSTREAM_CONNECTIONS = "fairway_downstream_connections", Kind::Gauge,
         "Open client connections, by listener.";
     UPSTREAM_CONNECTIONS = "fairway_upstream_connections", Kind::Gauge,

@@ -92,6 +92,7 @@ pub(crate) fn supervisor(setup: &Setup, control: Option<&ControlStatus>) -> Vec<
         .flag("shutdown-grace", millis(options.shutdown_grace))
         .flag("drain-duration", millis(options.drain_duration))
         .flag("parent-shutdown-duration", millis(options.parent_shutdown_duration))
+        .optional("worker-stall", options.resilience.worker_stall.as_ref())
         .switch("quiet", options.quiet);
     for (from, to) in &options.port_map {
         words = words.flag("port-map", format_args!("{from}:{to}"));

@@ -1,11 +1,15 @@
-//! `ListenerActor`: one bound address: its accept loop, its connections, its drain.
+//! `ListenerActor`: one bound address: its accept loops, its connections, its drain. Beside the
+//! slot's own socket it accepts from those of slots that have no worker, for as long as they are
+//! lent.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, ResponseFuture};
+use fairway_shared::id::WorkerSlot;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -22,6 +26,26 @@ pub struct ListenerActor {
     serving: Rc<Serving>,
     lives: Rc<Lives>,
     accepting: Option<JoinHandle<()>>,
+    borrowed: BTreeMap<WorkerSlot, JoinHandle<()>>,
+    is_draining: bool,
+}
+
+/// Accept from another slot's socket of the same address too.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Borrow {
+    /// Whose.
+    pub owner: WorkerSlot,
+    /// It listens already.
+    pub socket: std::net::TcpListener,
+}
+
+/// Accept from another slot's socket no more. Connections accepted stay here.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Return {
+    /// Whose.
+    pub owner: WorkerSlot,
 }
 
 /// Accept no more, let requests that run finish, then end; answered when the last connection is
@@ -44,7 +68,14 @@ impl ListenerActor {
         let socket = Some(TcpListener::from_std(socket)?);
         let lives = Rc::<Lives>::default();
         let count = Rc::clone(&lives);
-        Ok((Self { bound, socket, serving, lives, accepting: None }, count))
+        let borrowed = BTreeMap::new();
+        let is_draining = false;
+        Ok((Self { bound, socket, serving, lives, accepting: None, borrowed, is_draining }, count))
+    }
+
+    fn accept_from(&self, socket: TcpListener) -> JoinHandle<()> {
+        let (serving, lives) = (Rc::clone(&self.serving), Rc::clone(&self.lives));
+        tokio::task::spawn_local(accept(self.bound, socket, serving, lives))
     }
 }
 
@@ -52,10 +83,9 @@ impl Actor for ListenerActor {
     type Context = Context<Self>;
 
     fn started(&mut self, _: &mut Self::Context) {
-        let Some(socket) = self.socket.take() else { return };
-        let (bound, serving, lives) =
-            (self.bound, Rc::clone(&self.serving), Rc::clone(&self.lives));
-        self.accepting = Some(tokio::task::spawn_local(accept(bound, socket, serving, lives)));
+        if let Some(socket) = self.socket.take() {
+            self.accepting = Some(self.accept_from(socket));
+        }
     }
 }
 
@@ -63,15 +93,46 @@ impl Handler<Drain> for ListenerActor {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: Drain, ctx: &mut Self::Context) -> Self::Result {
-        if let Some(accepting) = self.accepting.take() {
-            accepting.abort();
-        }
+        self.is_draining = true;
+        let borrowed = std::mem::take(&mut self.borrowed).into_values();
+        self.accepting.take().into_iter().chain(borrowed).for_each(|accepting| accepting.abort());
         self.lives.finish();
         let (lives, address) = (Rc::clone(&self.lives), ctx.address());
         Box::pin(async move {
             lives.empty().await;
             address.do_send(Stop);
         })
+    }
+}
+
+impl Handler<Borrow> for ListenerActor {
+    type Result = ();
+
+    fn handle(&mut self, Borrow { owner, socket }: Borrow, _: &mut Self::Context) {
+        if self.is_draining {
+            return;
+        }
+        // The owner's flag: the description is shared, and it is set there too.
+        let opened = socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket));
+        match opened {
+            Ok(socket) => {
+                let accepting = self.accept_from(socket);
+                if let Some(before) = self.borrowed.insert(owner, accepting) {
+                    before.abort();
+                }
+            }
+            Err(error) => tracing::warn!(bound = %self.bound, %error, "cannot accept for {owner}"),
+        }
+    }
+}
+
+impl Handler<Return> for ListenerActor {
+    type Result = ();
+
+    fn handle(&mut self, Return { owner }: Return, _: &mut Self::Context) {
+        if let Some(accepting) = self.borrowed.remove(&owner) {
+            accepting.abort();
+        }
     }
 }
 

@@ -93,6 +93,14 @@ impl Inventory {
         self.drop_empty();
     }
 
+    /// The slot's sockets and the addresses that they were asked for by.
+    pub fn sockets_of(&self, slot: WorkerSlot) -> Vec<(SocketAddr, Arc<TcpListener>)> {
+        let of = |(wanted, held): (&SocketAddr, &Held)| {
+            Some((*wanted, Arc::clone(&held.sockets.get(&slot)?.listener)))
+        };
+        self.held.iter().filter_map(of).collect()
+    }
+
     /// A process starts in the slot: what it needs it will ask for.
     pub fn process_started(&mut self, slot: WorkerSlot) {
         for held in self.held.values_mut() {

@@ -9,6 +9,7 @@ pub mod boot;
 pub mod event;
 pub mod figures;
 pub mod inventory;
+pub mod lending;
 pub mod link;
 mod own_metrics;
 pub mod scrape;

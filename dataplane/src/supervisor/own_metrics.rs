@@ -12,13 +12,14 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 use super::status::{Board, Record};
 
 /// Metrics that come from here, even if a worker reports one of that name.
-pub const OWN: [Metric; 6] = [
+pub const OWN: [Metric; 7] = [
     metric::WORKER_RESTARTS,
     metric::WORKER_STATE,
     metric::SNAPSHOT_VERSION,
     metric::SNAPSHOT_REJECTED,
     metric::CONTROL_CONNECTED,
     metric::LAST_GOOD_IN_USE,
+    metric::SLOTS_LENT,
 ];
 /// Distinct reasons counted by themselves; a reason may quote the user's configuration.
 const REASONS_MAX: usize = 16;
@@ -75,6 +76,7 @@ impl OwnMetrics {
         let is_last_good: fn(&Record) -> bool =
             |record| record.source == Some(SnapshotSource::LastGood);
         self.gauge(metric::LAST_GOOD_IN_USE, &[], count(is_last_good));
+        self.gauge(metric::SLOTS_LENT, &[], board.lent_slots() as f64);
         self.handle.render()
     }
 
@@ -119,6 +121,7 @@ mod tests {
         board.moved(0, &Slot::Waiting { until_ms: 0, crashes: 1 });
         board.applied(0, SnapshotVersion(12), SnapshotSource::LastGood, vec![]);
         board.connected(0, true);
+        board.lent(1);
         for number in 0..REASONS_MAX + 2 {
             metrics.rejected(&format!("reason {number}"));
         }
@@ -134,6 +137,7 @@ mod tests {
             "fairway_snapshot_rejected_total{reason=\"other\"} 2",
             "fairway_control_connected 1",
             "fairway_last_good_in_use 1",
+            "fairway_slots_lent 1",
         ] {
             assert!(text.lines().any(|found| found.starts_with(line)), "{line} in\n{text}");
         }

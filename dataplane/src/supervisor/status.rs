@@ -49,6 +49,8 @@ pub struct Board {
     /// Latched: once ready, a crash or a lost control changes nothing.
     was_ready: bool,
     is_draining: bool,
+    /// Slots whose sockets a sibling accepts from.
+    lent: usize,
 }
 
 impl Board {
@@ -60,12 +62,22 @@ impl Board {
             ..Record::default()
         };
         let records = cpus.iter().map(record).collect();
-        Self { addresses, records, was_ready: false, is_draining: false }
+        Self { addresses, records, was_ready: false, is_draining: false, lent: 0 }
     }
 
     /// The slots' records, in order.
     pub fn records(&self) -> &[Record] {
         &self.records
+    }
+
+    /// Slots whose sockets a sibling accepts from.
+    pub fn lent_slots(&self) -> usize {
+        self.lent
+    }
+
+    /// So many slots' sockets are accepted from by a sibling now.
+    pub fn lent(&mut self, slots: usize) {
+        self.lent = slots;
     }
 
     /// The slot's process was started.

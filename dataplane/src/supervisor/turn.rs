@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::event::{Event, Question, Scrape, WorkerNews};
 use super::figures::FigureStore;
 use super::inventory::Inventory;
+use super::lending::{self, Loans};
 use super::link::{Link, LinkError, Peer};
 use super::own_metrics::OwnMetrics;
 use super::scrape::Scrapes;
@@ -30,6 +31,7 @@ pub(super) struct Supervisor {
     sender: Sender<Event>,
     seats: Vec<Seat>,
     inventory: Inventory,
+    loans: Loans,
     board: Board,
     figures: FigureStore,
     metrics: OwnMetrics,
@@ -55,6 +57,7 @@ impl Supervisor {
             settings,
             sender,
             inventory: holdings.inventory,
+            loans: Loans::default(),
             figures: FigureStore::default(),
             metrics: OwnMetrics::new(),
             scrapes: Scrapes::default(),
@@ -156,7 +159,14 @@ impl Supervisor {
 
     fn grant(&mut self, peer: Peer, wanted: SocketAddr, now_ms: Millis) {
         let (answer, listener) = match self.inventory.grant(peer.slot, wanted) {
-            Ok((bound, listener)) => (ToWorker::ListenerGranted { wanted, bound }, Some(listener)),
+            Ok((bound, listener)) => {
+                // A process that ends before it serves would leave it to nobody.
+                if let Some(to) = self.loans.borrower(peer.slot) {
+                    let lent = ToWorker::ListenerLent { owner: peer.slot, wanted };
+                    self.send(index(to), &lent, Some(Arc::clone(&listener)), now_ms);
+                }
+                (ToWorker::ListenerGranted { wanted, bound }, Some(listener))
+            }
             Err(error) => {
                 tracing::warn!("worker {}: {error}", peer.slot);
                 (ToWorker::ListenerRefused { wanted, reason: error.to_string() }, None)
@@ -235,10 +245,30 @@ impl Supervisor {
         if std::mem::discriminant(&before) != std::mem::discriminant(&next) {
             self.board.moved(index, &next);
             self.is_news = true;
+            self.settle_loans(now_ms);
         }
         for effect in effects {
             self.carry_out(index, effect, now_ms);
         }
+    }
+
+    /// Has siblings accept for slots without a worker, and for no others.
+    fn settle_loans(&mut self, now_ms: Millis) {
+        let slots: Vec<_> = self.seats.iter().map(|seat| seat.slot).collect();
+        for order in self.loans.settle(&slots) {
+            match order {
+                lending::Order::Lend { owner, to } => {
+                    for (wanted, listener) in self.inventory.sockets_of(owner) {
+                        let lent = ToWorker::ListenerLent { owner, wanted };
+                        self.send(index(to), &lent, Some(listener), now_ms);
+                    }
+                }
+                lending::Order::Return { owner, by } => {
+                    self.send(index(by), &ToWorker::ListenersReturned { owner }, None, now_ms);
+                }
+            }
+        }
+        self.board.lent(self.loans.count());
     }
 
     fn carry_out(&mut self, index: usize, effect: Effect, now_ms: Millis) {

@@ -24,7 +24,7 @@ use super::affinity;
 use super::fd_pass::WORKER_FD_ENV;
 
 /// A child process of this one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pid(pub u32);
 
 impl Pid {

@@ -30,7 +30,7 @@ use super::published::Published;
 use super::subscribe::{News, Verdict, Verdicts};
 use crate::cluster::handle::ClusterHandle;
 use crate::http::connection::Serving;
-use crate::listener::actor::{Drain, ListenerActor};
+use crate::listener::actor::{Borrow, Drain, ListenerActor, Return};
 use crate::listener::lives::Lives;
 use crate::route::bound::BoundTable;
 use crate::telemetry::histogram::Histogram;
@@ -362,8 +362,28 @@ impl Handler<FromSupervisor> for WorkerActor {
             (ToWorker::Drain { deadline_ms }, _) => {
                 self.drain(Duration::from_millis(u64::from(deadline_ms)), ctx);
             }
-            // The link lets no grant through without its socket, and settings come once.
-            (ToWorker::ListenerGranted { .. } | ToWorker::Configure(_), _) => {}
+            (ToWorker::ListenerLent { owner, wanted }, Some(socket)) => {
+                // Without a listener there it is closed, and waits for its owner.
+                if let Some(SlotState::Open { address, .. }) =
+                    self.listeners.get(&wanted).map(|slot| &slot.state)
+                {
+                    address.do_send(Borrow { owner, socket: TcpListener::from(socket) });
+                }
+            }
+            (ToWorker::ListenersReturned { owner }, _) => {
+                for slot in self.listeners.values() {
+                    if let SlotState::Open { address, .. } = &slot.state {
+                        address.do_send(Return { owner });
+                    }
+                }
+            }
+            // The link lets none through without its socket, and settings come once.
+            (
+                ToWorker::ListenerGranted { .. }
+                | ToWorker::ListenerLent { .. }
+                | ToWorker::Configure(_),
+                _,
+            ) => {}
         }
     }
 }

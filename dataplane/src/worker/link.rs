@@ -59,7 +59,7 @@ impl Inbox {
         };
         self.bytes.drain(..used);
         let descriptor = match &message {
-            ToWorker::ListenerGranted { .. } => {
+            ToWorker::ListenerGranted { .. } | ToWorker::ListenerLent { .. } => {
                 let granted = self.descriptors.pop_front();
                 Some(granted.ok_or(LinkError::Unexpected("a grant without its socket"))?)
             }

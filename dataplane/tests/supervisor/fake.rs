@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fairway_dataplane::sys::fd_pass::{recv_with_fds, worker_socket_from_env};
-use fairway_shared::id::SnapshotVersion;
+use fairway_shared::id::{SnapshotVersion, WorkerSlot};
 use fairway_shared::ipc::codec;
 use fairway_shared::ipc::message::{
     BoundListener, Figures, FromWorker, Sample, SampleValue, SnapshotSource, ToWorker,
@@ -27,6 +27,7 @@ const REPORT_INTERVAL: Duration = Duration::from_millis(50);
 struct Fake {
     link: UnixStream,
     listener: Option<TcpListener>,
+    lent: Vec<(WorkerSlot, TcpListener)>,
     requests: u64,
     is_obedient: bool,
 }
@@ -36,7 +37,7 @@ pub fn run() {
     let link = worker_socket_from_env().unwrap();
     link.set_read_timeout(Some(TURN)).unwrap();
     let is_obedient = env::var(ROLE_ENV).unwrap() == OBEYS;
-    let mut fake = Fake { link, listener: None, requests: 0, is_obedient };
+    let mut fake = Fake { link, listener: None, lent: Vec::new(), requests: 0, is_obedient };
     let (mut pending, mut fds, mut chunk) = (Vec::new(), Vec::new(), [0; 4096]);
     let mut reported = Instant::now();
     loop {
@@ -58,7 +59,7 @@ pub fn run() {
             fake.report(0);
             reported = Instant::now();
         }
-        while let Some(Ok((stream, _))) = fake.listener.as_ref().map(TcpListener::accept) {
+        while let Some(stream) = fake.accept() {
             fake.serve(&stream);
         }
     }
@@ -79,8 +80,15 @@ impl Fake {
             ToWorker::ListenerRefused { reason, .. } => panic!("refused: {reason}"),
             ToWorker::ReportWanted { nonce } => self.report(nonce),
             ToWorker::Drain { .. } => return self.is_obedient,
+            ToWorker::ListenerLent { owner, .. } => self.lent.push((owner, socket())),
+            ToWorker::ListenersReturned { owner } => self.lent.retain(|(of, _)| *of != owner),
         }
         false
+    }
+
+    fn accept(&self) -> Option<TcpStream> {
+        let mut sockets = self.listener.iter().chain(self.lent.iter().map(|(_, socket)| socket));
+        sockets.find_map(|socket| Some(socket.accept().ok()?.0))
     }
 
     fn serve(&mut self, stream: &TcpStream) {

@@ -139,7 +139,8 @@ impl WorkerSettings {
     }
 }
 
-/// Supervisor to worker. `ListenerGranted` brings one descriptor, the others none.
+/// Supervisor to worker. `ListenerGranted` and `ListenerLent` bring one descriptor each, the
+/// others none.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum ToWorker {
     /// First frame.
@@ -167,6 +168,19 @@ pub enum ToWorker {
     Drain {
         /// From now, in milliseconds.
         deadline_ms: u32,
+    },
+    /// The socket of another slot, which has no worker: accept from it too. A worker without a
+    /// listener there closes it.
+    ListenerLent {
+        /// Whose.
+        owner: WorkerSlot,
+        /// As that slot's worker asked for it.
+        wanted: SocketAddr,
+    },
+    /// That slot serves again: accept from its sockets no more.
+    ListenersReturned {
+        /// Whose.
+        owner: WorkerSlot,
     },
 }
 
