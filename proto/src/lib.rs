@@ -22,6 +22,12 @@ pub mod to_wire;
 pub mod wire {
     #![allow(missing_docs, unreachable_pub, clippy::all, clippy::needless_pass_by_value)]
     tonic::include_proto!("fairway.control.v1");
+
+    impl std::fmt::Debug for Secret {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.debug_struct("Secret").field("name", &self.name).finish_non_exhaustive()
+        }
+    }
 }
 
 /// Encoded `FileDescriptorSet` of the whole API with its imports, for server reflection.

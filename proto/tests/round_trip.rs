@@ -21,7 +21,11 @@ proptest! {
         prop_assert_eq!(from_wire::update(update, None), Ok(sent.clone()));
         let whole = to_wire_snapshot(&sent, 7);
         prop_assert_eq!(whole.published_at_unix_ms, 7);
-        prop_assert_eq!(from_wire::snapshot(whole), Ok(sent));
+        let mut shown = sent;
+        for secret in shown.secrets.values_mut() {
+            std::sync::Arc::make_mut(secret).private_key.clear();
+        }
+        prop_assert_eq!(from_wire::snapshot(whole), Ok(shown));
     }
 
     #[test]
@@ -75,18 +79,62 @@ fn good() -> SnapshotUpdate {
         kind: Some(listener::Kind::Http(http)),
         ..Default::default()
     };
+    let https = wire::Listener {
+        id: "0.0.0.0_443".into(),
+        port: 443,
+        kind: Some(listener::Kind::Tls(wire::TlsListener { chains: vec![tls_chain()] })),
+        ..Default::default()
+    };
     let cluster = wire::Cluster { id: Some(id), balancer: 1, protocol: 1, ..Default::default() };
     let endpoint =
         wire::Endpoint { address: "10.0.0.1:80".into(), weight: 1, ..Default::default() };
     let set = wire::EndpointSet { service: Some(service), endpoints: vec![endpoint] };
     SnapshotUpdate {
         version: 2,
-        listeners: vec![listener],
+        listeners: vec![listener, https],
+        secrets: vec![wire::Secret { name: "shop".into(), ..Default::default() }],
         route_tables: vec![table],
         clusters: vec![cluster],
         endpoint_sets: vec![set],
         ..Default::default()
     }
+}
+
+fn tls_chain() -> wire::TlsChain {
+    let source = Some(wire::certificate_source::Source::Secret("shop".into()));
+    let tls = wire::ServerTls {
+        certificates: vec![wire::CertificateSource { source }],
+        version_min: 1,
+        version_max: 2,
+        ..Default::default()
+    };
+    let http = wire::TerminatedHttp { tls: Some(tls), route_table: "https".into() };
+    wire::TlsChain {
+        server_names: vec!["a".into()],
+        action: Some(wire::tls_chain::Action::Http(http)),
+        ..Default::default()
+    }
+}
+
+/// The chain of the second listener of [`good`].
+fn http_chain(update: &mut SnapshotUpdate) -> &mut wire::TerminatedHttp {
+    let Some(listener::Kind::Tls(tls)) = &mut update.listeners[1].kind else { panic!("no TLS") };
+    let Some(wire::tls_chain::Action::Http(http)) = &mut tls.chains[0].action else {
+        panic!("not HTTP")
+    };
+    http
+}
+
+fn trust() -> wire::TrustSource {
+    wire::TrustSource { source: Some(wire::trust_source::Source::WellKnown(1)) }
+}
+
+#[test]
+fn a_private_key_is_never_printed() {
+    let secret =
+        wire::Secret { name: "shop".into(), private_key: b"hush".to_vec(), ..Default::default() };
+    let printed = format!("{secret:?}");
+    assert!(printed.contains("shop") && !printed.contains("104"), "{printed}");
 }
 
 fn spoilt_route(spoil: impl FnOnce(&mut wire::Route)) -> SnapshotUpdate {
@@ -116,7 +164,7 @@ fn a_bad_field_is_named_by_its_path() {
     };
     let range = |value, min, max| Problem::OutOfRange { value, min, max };
     type Case = (fn(&mut SnapshotUpdate), &'static str, Problem);
-    let cases: [Case; 11] = [
+    let cases: [Case; 15] = [
         (|u| u.version = 0, "version", range(0, 1, u64::MAX)),
         (|u| u.listeners[0].id.clear(), "listeners[0].id", Problem::Missing),
         (|u| u.listeners[0].kind = None, "listeners[0].kind", Problem::Missing),
@@ -125,6 +173,29 @@ fn a_bad_field_is_named_by_its_path() {
             |u| u.listeners[0].bind = "here".into(),
             "listeners[0].bind",
             Problem::NotAnAddress { text: "here".into() },
+        ),
+        (|u| u.secrets[0].name.clear(), "secrets[0].name", Problem::Missing),
+        (
+            |u| http_chain(u).tls.as_mut().unwrap().certificates.clear(),
+            "listeners[1].tls.chains[0].http.tls.certificates",
+            Problem::Missing,
+        ),
+        (
+            |u| http_chain(u).tls.as_mut().unwrap().version_min = 9,
+            "listeners[1].tls.chains[0].http.tls.version_min",
+            Problem::Unknown { value: 9 },
+        ),
+        (
+            |u| {
+                let client = wire::ClientCertificate {
+                    trust: Some(trust()),
+                    spki_sha256: vec![vec![0; 31]],
+                    ..Default::default()
+                };
+                http_chain(u).tls.as_mut().unwrap().client = Some(client);
+            },
+            "listeners[1].tls.chains[0].http.tls.client.spki_sha256[0]",
+            range(31, 32, 32),
         ),
         (|u| u.clusters[0].balancer = 99, "clusters[0].balancer", Problem::Unknown { value: 99 }),
         (|u| u.clusters[0].protocol = 0, "clusters[0].protocol", Problem::Unknown { value: 0 }),

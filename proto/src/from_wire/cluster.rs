@@ -6,6 +6,7 @@ use fairway_shared::snapshot::cluster::{
 };
 
 use super::check::{At, FieldError, Problem, each, known, named, port, required, within};
+use super::tls::upstream_tls;
 use crate::wire;
 
 pub(super) fn service_port(from: wire::ServicePort) -> Result<ServicePort, FieldError> {
@@ -26,6 +27,7 @@ pub(super) fn cluster(from: wire::Cluster) -> Result<(ClusterId, Cluster), Field
         connect_timeout_ms: from.connect_timeout_ms,
         idle_timeout_ms: from.idle_timeout_ms,
         max_requests_per_connection: from.max_requests_per_connection,
+        tls: from.tls.map(upstream_tls).transpose().at("tls")?,
         ..Cluster::default()
     };
     Ok((id, cluster))

@@ -7,6 +7,7 @@ mod check;
 mod cluster;
 mod listener;
 mod route;
+mod tls;
 mod update;
 
 pub use check::{FieldError, Problem};

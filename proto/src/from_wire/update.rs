@@ -2,7 +2,7 @@
 //! [`Snapshot::check`](fairway_shared::snapshot::Snapshot::check), which the worker calls for
 //! every carrier.
 
-use fairway_shared::id::{ListenerId, RouteTableId, SnapshotVersion, WorkerSlot};
+use fairway_shared::id::{ListenerId, RouteTableId, SecretName, SnapshotVersion, WorkerSlot};
 use fairway_shared::ipc::message::NodeIdentity;
 use fairway_shared::snapshot::Snapshot;
 
@@ -10,6 +10,7 @@ use super::check::{At, FieldError, named, remove, required, upsert, within, with
 use super::cluster::{cluster, cluster_id, endpoint_set, service_port};
 use super::listener::listener;
 use super::route::route_table;
+use super::tls::secret;
 use crate::wire;
 
 /// Why an update does not lead to a snapshot. Its text is the reason of the nack.
@@ -53,14 +54,17 @@ pub fn update(
     remove("removed_clusters", from.removed_clusters, cluster_id, &mut to.clusters)?;
     let gone = from.removed_endpoint_sets;
     remove("removed_endpoint_sets", gone, service_port, &mut to.endpoints)?;
+    let secret_name = |name| Ok(SecretName(name));
+    remove("removed_secrets", from.removed_secrets, secret_name, &mut to.secrets)?;
     upsert("listeners", from.listeners, listener, &mut to.listeners)?;
     upsert("route_tables", from.route_tables, route_table, &mut to.route_tables)?;
     upsert("clusters", from.clusters, cluster, &mut to.clusters)?;
     upsert("endpoint_sets", from.endpoint_sets, endpoint_set, &mut to.endpoints)?;
+    upsert("secrets", from.secrets, secret, &mut to.secrets)?;
     Ok(to)
 }
 
-/// The answer to `GetSnapshot`.
+/// The answer to `GetSnapshot`: its secrets have no private keys.
 ///
 /// # Errors
 /// The first bad field.
@@ -70,6 +74,7 @@ pub fn snapshot(from: wire::Snapshot) -> Result<Snapshot, FieldError> {
     upsert("route_tables", from.route_tables, route_table, &mut to.route_tables)?;
     upsert("clusters", from.clusters, cluster, &mut to.clusters)?;
     upsert("endpoint_sets", from.endpoint_sets, endpoint_set, &mut to.endpoints)?;
+    upsert("secrets", from.secrets, secret, &mut to.secrets)?;
     Ok(to)
 }
 

@@ -5,6 +5,7 @@ use fairway_shared::snapshot::cluster::{
     Balancer, Cluster, Endpoint, EndpointSet, UpstreamProtocol,
 };
 
+use super::tls::upstream_tls;
 use crate::wire;
 
 /// A service port.
@@ -27,6 +28,7 @@ pub fn cluster(id: &ClusterId, from: &Cluster) -> wire::Cluster {
         connect_timeout_ms: from.connect_timeout_ms,
         idle_timeout_ms: from.idle_timeout_ms,
         max_requests_per_connection: from.max_requests_per_connection,
+        tls: from.tls.as_ref().map(upstream_tls),
     }
 }
 

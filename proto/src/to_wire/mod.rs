@@ -5,10 +5,12 @@ mod cluster;
 mod diagnostic;
 mod listener;
 mod route;
+mod tls;
 mod update;
 
 pub use cluster::{cluster, cluster_id, endpoint, endpoint_set, service_port};
 pub use diagnostic::diagnostic;
 pub use listener::listener;
 pub use route::{route, route_table};
+pub use tls::{public_secret, secret};
 pub use update::{delta_update, node, snapshot, whole_update};

@@ -4,7 +4,9 @@ use fairway_shared::ipc::message::NodeIdentity;
 use fairway_shared::snapshot::Snapshot;
 use fairway_shared::snapshot::diff::diff;
 
-use super::{cluster, cluster_id, endpoint_set, listener, route_table, service_port};
+use super::{
+    cluster, cluster_id, endpoint_set, listener, public_secret, route_table, secret, service_port,
+};
 use crate::wire;
 
 /// Who a data plane is.
@@ -39,10 +41,12 @@ pub fn delta_update(base: &Snapshot, to: &Snapshot) -> wire::SnapshotUpdate {
         removed_route_tables: changes.route_tables.removed.into_iter().map(|id| id.0).collect(),
         removed_clusters: changes.clusters.removed.iter().map(cluster_id).collect(),
         removed_endpoint_sets: changes.endpoints.removed.iter().map(service_port).collect(),
+        secrets: pick(&changes.secrets.upserted, &to.secrets, secret),
+        removed_secrets: changes.secrets.removed.into_iter().map(|name| name.0).collect(),
     }
 }
 
-/// The whole snapshot as `GetSnapshot` answers it.
+/// The whole snapshot as `GetSnapshot` answers it: without private keys.
 pub fn snapshot(from: &Snapshot, published_at_unix_ms: i64) -> wire::Snapshot {
     let update = whole_update(from);
     wire::Snapshot {
@@ -52,6 +56,7 @@ pub fn snapshot(from: &Snapshot, published_at_unix_ms: i64) -> wire::Snapshot {
         route_tables: update.route_tables,
         clusters: update.clusters,
         endpoint_sets: update.endpoint_sets,
+        secrets: from.secrets.iter().map(|(name, secret)| public_secret(name, secret)).collect(),
     }
 }
 

@@ -1,30 +1,33 @@
 //! Arbitrary snapshots, within what `fairway-shared` promises its readers. Texts are short and
 //! of few letters, so that keys of two snapshots meet.
 
+mod listener;
 mod route;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use fairway_shared::id::{ClusterId, ListenerId, RouteTableId, ServicePort, SnapshotVersion};
+use fairway_shared::id::{
+    ClusterId, ListenerId, RouteTableId, SecretName, ServicePort, SnapshotVersion,
+};
 use fairway_shared::snapshot::Snapshot;
 use fairway_shared::snapshot::cluster::{
     Balancer, Cluster, Endpoint, EndpointSet, UpstreamProtocol,
 };
-use fairway_shared::snapshot::listener::{Listener, ListenerKind};
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
 use proptest::prelude::*;
 
 /// A whole snapshot of a version above 0. Its parts need not fit together.
 pub(crate) fn snapshot() -> impl Strategy<Value = Snapshot> {
-    let listeners = shared_map(name().prop_map(ListenerId), listener());
+    let listeners = shared_map(name().prop_map(ListenerId), listener::listener());
     let route_tables = shared_map(name().prop_map(RouteTableId), route::route_table());
     let clusters = shared_map(cluster_id(), cluster());
     let endpoints = shared_map(service_port(), endpoint_set());
-    (1_u64.., listeners, route_tables, clusters, endpoints).prop_map(
-        |(version, listeners, route_tables, clusters, endpoints)| {
+    let secrets = shared_map(name().prop_map(SecretName), listener::secret());
+    (1_u64.., listeners, route_tables, clusters, endpoints, secrets).prop_map(
+        |(version, listeners, route_tables, clusters, endpoints, secrets)| {
             let version = SnapshotVersion(version);
             Snapshot {
                 version,
@@ -32,6 +35,7 @@ pub(crate) fn snapshot() -> impl Strategy<Value = Snapshot> {
                 route_tables,
                 clusters,
                 endpoints,
+                secrets,
                 ..Snapshot::default()
             }
         },
@@ -72,19 +76,6 @@ fn cluster_id() -> impl Strategy<Value = ClusterId> {
     (service_port(), subset).prop_map(|(service, subset)| ClusterId { service, subset })
 }
 
-fn listener() -> impl Strategy<Value = Listener> {
-    (of(any::<IpAddr>()), any::<u16>(), vec(any::<u16>(), 0..3), text(), vec(text(), 0..3), name())
-        .prop_map(|(bind, port, gateway_ports, protocol, gateways, table)| Listener {
-            bind,
-            port,
-            gateway_ports,
-            protocol,
-            gateways,
-            proxy_protocol: false,
-            kind: ListenerKind::Http { route_table: RouteTableId(table) },
-        })
-}
-
 fn cluster() -> impl Strategy<Value = Cluster> {
     let balancer = prop_oneof![
         Just(Balancer::Random),
@@ -96,15 +87,19 @@ fn cluster() -> impl Strategy<Value = Cluster> {
         Just(UpstreamProtocol::Http2),
         Just(UpstreamProtocol::FromClient)
     ];
-    (labels(), balancer, protocol, any::<u32>(), any::<Option<u64>>(), any::<u32>()).prop_map(
-        |(labels, balancer, protocol, connect_timeout_ms, idle_timeout_ms, requests)| Cluster {
-            labels,
-            balancer,
-            protocol,
-            connect_timeout_ms,
-            idle_timeout_ms,
-            max_requests_per_connection: requests,
-            ..Cluster::default()
+    let tls = of(listener::upstream_tls());
+    (labels(), balancer, protocol, any::<u32>(), any::<Option<u64>>(), any::<u32>(), tls).prop_map(
+        |(labels, balancer, protocol, connect_timeout_ms, idle_timeout_ms, requests, tls)| {
+            Cluster {
+                labels,
+                balancer,
+                protocol,
+                connect_timeout_ms,
+                idle_timeout_ms,
+                max_requests_per_connection: requests,
+                tls,
+                ..Cluster::default()
+            }
         },
     )
 }
