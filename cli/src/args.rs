@@ -9,6 +9,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fairway_shared::duration;
 
+use crate::analyze::AnalyzeArgs;
+use crate::explain::ExplainArgs;
+
 /// More workers than any machine has CPUs.
 const WORKERS_MAX: u16 = 1024;
 
@@ -35,6 +38,10 @@ pub enum Command {
     Demo(UpOptions),
     /// A small upstream that answers any request with what it received
     Echo(EchoArgs),
+    /// Tell what is wrong with manifests: files, directories or standard input
+    Analyze(AnalyzeArgs),
+    /// Tell what becomes of a request, and why: listener, rules tried, route, cluster, endpoints
+    Explain(ExplainArgs),
 }
 
 /// `fairway up`.
@@ -190,7 +197,8 @@ fn port_pair(text: &str) -> Result<(u16, u16), String> {
     pair.ok_or_else(|| "wanted: PORT:LOCAL such as 80:18080, each up to 65535".to_owned())
 }
 
-fn labels(text: &str) -> Result<Labels, String> {
+/// `key=value` pairs with commas between.
+pub(crate) fn labels(text: &str) -> Result<Labels, String> {
     let pairs = text.split(',').filter(|pair| !pair.is_empty()).map(|pair| {
         let (key, value) = pair.split_once('=').filter(|(key, _)| !key.is_empty())?;
         Some((key.to_owned(), value.to_owned()))

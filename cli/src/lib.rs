@@ -6,6 +6,9 @@
 //! | `up` | control, supervisor and workers as processes of one machine |
 //! | `demo` | `up` on the built-in example, with its upstreams |
 //! | `echo` | a small upstream that answers with what it received |
+//! | `analyze` | what is wrong with manifests |
+//! | `explain` | what becomes of a request, and why |
+//! | `ask`, `print`, `pod` | what those commands share: finding control, forms of output, the pod |
 //! | `child` | how a process that `up` started is tied to it |
 //!
 //! The binary is whole by itself: control and data plane are libraries of it, and `up` starts the
@@ -13,10 +16,15 @@
 
 #![forbid(unsafe_code)]
 
+mod analyze;
 pub mod args;
+mod ask;
 mod child;
 mod demo;
 mod echo;
+mod explain;
+mod pod;
+mod print;
 mod say;
 mod up;
 
@@ -52,6 +60,8 @@ fn run(args: Vec<OsString>) -> ExitCode {
             Command::Up(args) => up::run(&args),
             Command::Demo(options) => demo::run(&options),
             Command::Echo(args) => echo::run(&args),
+            Command::Analyze(args) => analyze::run(&args),
+            Command::Explain(args) => explain::run(&args),
         },
         Err(error) => refuse(&error),
     }

@@ -13,3 +13,19 @@ pub(crate) fn line(text: &dyn Display) {
 pub(crate) fn problem(text: &dyn Display) {
     drop(writeln!(std::io::stderr(), "fairway: {text}"));
 }
+
+/// An error with all of its causes, on one line.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        // A transparent error repeats its cause.
+        if !line.ends_with(&text) {
+            line.push_str(": ");
+            line.push_str(&text);
+        }
+        cause = error.source();
+    }
+    line
+}

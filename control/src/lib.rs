@@ -8,6 +8,9 @@
 //! | [`object`] | typed input |
 //! | [`store`] | the latest objects; one config set per quiet moment |
 //! | [`compile`] | config set to snapshot, pure |
+//! | [`explain`] | what becomes of a request, and why, pure |
+//! | [`analyze`] | what is dubious in objects that compile, pure |
+//! | [`offline`] | files read once and compiled, for tools |
 //! | [`publish`] | versions, subscribers, carriers |
 //! | [`api`] | `ControlService` |
 //! | [`admin`] | debug pages and metrics |
@@ -18,10 +21,13 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod analyze;
 pub mod api;
 pub mod args;
 pub mod compile;
+pub mod explain;
 pub mod object;
+pub mod offline;
 pub mod publish;
 pub mod report;
 pub mod run;

@@ -8,6 +8,8 @@
 //! | [`pattern`] | regular expressions, bounded |
 //! | [`template`] | header values with substitutions |
 //! | [`matching`] | host and string matchers and their precedence |
+//! | [`path`] | the canonical form of a request path |
+//! | [`trial`] | which route takes a request, tried rule by rule |
 //! | [`diagnostic`] | findings in the user's objects |
 //! | [`ipc`] | what crosses a process boundary on one host |
 //! | [`duration`] | Go-style durations, as flags and YAML write them |
@@ -23,6 +25,8 @@ pub mod instance;
 pub mod ipc;
 pub mod matching;
 pub mod metric;
+pub mod path;
 pub mod pattern;
 pub mod snapshot;
 pub mod template;
+pub mod trial;

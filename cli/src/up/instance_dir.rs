@@ -110,6 +110,12 @@ impl Drop for InstanceDir {
     }
 }
 
+/// The directory of the instance that this user started last, if it still runs.
+pub(crate) fn newest() -> Option<PathBuf> {
+    let base = base_dir(|name| std::env::var_os(name).map(PathBuf::from));
+    fs::canonicalize(base.join("newest")).ok()
+}
+
 /// `$XDG_RUNTIME_DIR/fairway`, else `$TMPDIR/fairway-<uid>`.
 fn base_dir(variable: impl Fn(&str) -> Option<PathBuf>) -> PathBuf {
     let directory = |name| variable(name).filter(|path| path.is_absolute());

@@ -8,6 +8,7 @@ use fairway_proto::{to_wire, wire};
 use fairway_shared::id::SnapshotVersion;
 use tonic::{Request, Response, Status};
 
+use crate::explain::{Evidence, Question, explain};
 use crate::publish::actor::Publisher;
 use crate::publish::view::View;
 
@@ -83,4 +84,26 @@ impl ControlService for ControlApi {
     ) -> Result<Response<wire::ListSnapshotsResponse>, Status> {
         Ok(Response::new(lists::snapshots(&self.view().await?, &request.into_inner().filter)))
     }
+
+    async fn explain(
+        &self,
+        request: Request<wire::ExplainRequest>,
+    ) -> Result<Response<wire::ExplainResponse>, Status> {
+        let question = Question::new(request.into_inner());
+        let question = question.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let view = self.view().await?;
+        // Sorts the configuration out once more, which may take a while.
+        let explaining = tokio::task::spawn_blocking(move || explained(&view, &question));
+        let gone = |_| Status::unavailable("control is shutting down");
+        explaining.await.map_err(gone)?.map(Response::new)
+    }
+}
+
+/// Explains by the current version.
+fn explained(view: &View, question: &Question) -> Result<wire::ExplainResponse, Status> {
+    let (Some(version), Some(config)) = (view.current(), &view.config) else {
+        return Err(Status::not_found("no snapshot has been published yet"));
+    };
+    let evidence = Evidence { snapshot: &version.snapshot, config, diagnostics: &view.diagnostics };
+    Ok(explain(evidence, question))
 }

@@ -153,7 +153,7 @@ impl<'a> Index<'a> {
 }
 
 /// Is every pair of `wanted` among `labels`?
-pub(super) fn is_subset(
+pub(crate) fn is_subset(
     wanted: &BTreeMap<String, String>,
     labels: &BTreeMap<String, String>,
 ) -> bool {

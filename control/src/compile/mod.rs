@@ -53,9 +53,10 @@ use fairway_shared::snapshot::Snapshot;
 use fairway_shared::snapshot::cluster::{Cluster, EndpointSet};
 use fairway_shared::snapshot::route::RetryPolicy;
 
-use crate::object::ConfigSet;
+use crate::object::{ConfigSet, Object};
 use findings::{EMPTY_SUBSET, FieldPath, Findings};
-use index::{Index, is_subset, port_numbered};
+pub(crate) use index::is_subset;
+use index::{Index, port_numbered};
 use rules::Rules;
 use virtual_hosts::Bindings;
 
@@ -112,6 +113,15 @@ pub fn compile(config: &ConfigSet) -> Compiled {
     };
     assert_eq!(snapshot.check(), Ok(()), "compile made a snapshot that breaks its promises");
     Compiled { snapshot, diagnostics: findings.into_sorted() }
+}
+
+/// The objects that make the clusters of a host: its Service and the DestinationRule in force.
+pub(crate) fn objects_of<'c>(config: &'c ConfigSet, host: &str) -> Vec<&'c Object> {
+    let index = Index::new(config);
+    let rules = Rules::new(&index, &mut Findings::default());
+    let Some(service) = index.service(host) else { return Vec::new() };
+    let rule = rules.effective(host, &service.object.meta.namespace);
+    std::iter::once(service.object).chain(rule.map(|rule| rule.object)).collect()
 }
 
 /// The endpoint list of every cluster's service port, perhaps empty.

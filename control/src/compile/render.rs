@@ -7,8 +7,9 @@ use std::fmt::{self, Display, Formatter, Write};
 use fairway_shared::snapshot::Snapshot;
 use fairway_shared::snapshot::cluster::{Balancer, Cluster, Endpoint, UpstreamProtocol};
 use fairway_shared::snapshot::listener::Listener;
+use fairway_shared::snapshot::route::{Route, RouteMatch, StringMatch};
 
-use super::render_route::write_host;
+use super::render_route::{self, write_host};
 
 /// The snapshot as text. The version is not part of it.
 pub fn render(snapshot: &Snapshot) -> String {
@@ -16,6 +17,21 @@ pub fn render(snapshot: &Snapshot) -> String {
     // Writing to a `String` cannot fail.
     let _ = write_snapshot(snapshot, &mut text);
     text
+}
+
+/// What a route asks of a request, on one line.
+pub(crate) fn match_text(matches: &RouteMatch) -> String {
+    render_route::match_text(matches)
+}
+
+/// A test on a text.
+pub(crate) fn text_test(test: &StringMatch) -> String {
+    render_route::text(test)
+}
+
+/// What a route does, a fact a line.
+pub(crate) fn action_lines(route: &Route) -> Vec<String> {
+    render_route::action_lines(route)
 }
 
 fn write_snapshot(snapshot: &Snapshot, out: &mut String) -> fmt::Result {

@@ -24,6 +24,11 @@ fn write_route(route: &Route, out: &mut String) -> fmt::Result {
         write!(out, " name {}", route.name)?;
     }
     write_match(&route.matches, out)?;
+    write_action(route, out)
+}
+
+/// All that a route does, from the arrow on.
+fn write_action(route: &Route, out: &mut String) -> fmt::Result {
     match &route.action {
         RouteAction::Forward(forward) => write_forward(forward, out)?,
         RouteAction::Redirect(redirect) => write_redirect(redirect, out)?,
@@ -37,6 +42,22 @@ fn write_route(route: &Route, out: &mut String) -> fmt::Result {
         write_cors(cors, out)?;
     }
     route.fault.iter().try_for_each(|fault| write_fault(fault, out))
+}
+
+/// What a route asks of a request, on one line.
+pub(super) fn match_text(matches: &RouteMatch) -> String {
+    let mut text = String::new();
+    // Writing to a `String` cannot fail.
+    let _ = write_match(matches, &mut text);
+    text.trim_start().to_owned()
+}
+
+/// What a route does, a fact a line.
+pub(super) fn action_lines(route: &Route) -> Vec<String> {
+    let mut text = String::new();
+    // Writing to a `String` cannot fail.
+    let _ = write_action(route, &mut text);
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
 fn write_match(matches: &RouteMatch, out: &mut String) -> fmt::Result {
@@ -64,7 +85,8 @@ fn write_header_match(header: &HeaderMatch, out: &mut String) -> fmt::Result {
     write!(out, " {not}header {} {}{empty}", header.name, text(&header.value))
 }
 
-fn text(test: &StringMatch) -> String {
+/// A test on a text.
+pub(super) fn text(test: &StringMatch) -> String {
     match test {
         StringMatch::Present => "present".to_owned(),
         StringMatch::Exact(value) => format!("exact {value:?}"),

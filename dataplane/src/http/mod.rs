@@ -12,7 +12,6 @@ pub mod exchange;
 pub mod flag;
 pub mod forward;
 pub mod mirror;
-pub mod normalise;
 pub mod prefixed;
 pub mod reply;
 pub mod request;

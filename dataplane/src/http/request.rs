@@ -5,13 +5,13 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use fairway_shared::matching::canonical_host;
+use fairway_shared::path::canonical_path;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Uri};
 use http::{Method, Version};
 
 use super::connection::Peer;
-use super::normalise;
 use super::reply::ProxyError;
 use crate::route::predicate::RequestView;
 
@@ -68,7 +68,7 @@ impl Head {
         let upgrade = upgrade(&parts.headers)?;
         let is_grpc = is_grpc(&parts.headers);
         let path = parts.uri.path();
-        if let Cow::Owned(canonical) = normalise::path(path).map_err(|_| ProxyError::BadPath)? {
+        if let Cow::Owned(canonical) = canonical_path(path).map_err(|_| ProxyError::BadPath)? {
             set_path(&mut parts.uri, &canonical).ok_or(ProxyError::BadPath)?;
         }
         Ok(Self { authority, upgrade, is_grpc })

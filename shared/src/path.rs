@@ -15,7 +15,7 @@ pub struct PathError;
 ///
 /// # Errors
 /// [`PathError`].
-pub fn path(raw: &str) -> Result<Cow<'_, str>, PathError> {
+pub fn canonical_path(raw: &str) -> Result<Cow<'_, str>, PathError> {
     if is_canonical(raw.as_bytes()) {
         return Ok(Cow::Borrowed(raw));
     }
@@ -109,18 +109,18 @@ mod tests {
             ("/a;x=y", "/a;x=y"),
             ("/%7Euser", "/~user"),
         ] {
-            assert_eq!(path(raw).as_deref(), Ok(canonical), "{raw}");
+            assert_eq!(canonical_path(raw).as_deref(), Ok(canonical), "{raw}");
         }
         for raw in ["/%00", "/%0", "/%", "/%zz", "/%+1"] {
-            assert_eq!(path(raw), Err(PathError), "{raw}");
+            assert_eq!(canonical_path(raw), Err(PathError), "{raw}");
         }
     }
 
     proptest! {
         #[test]
         fn a_canonical_path_stays_as_it_is(raw in "/[a-c./%\\\\]{0,12}") {
-            if let Ok(once) = path(&raw) {
-                prop_assert_eq!(path(&once).map(Cow::into_owned), Ok(once.to_string()));
+            if let Ok(once) = canonical_path(&raw) {
+                prop_assert_eq!(canonical_path(&once).map(Cow::into_owned), Ok(once.to_string()));
                 prop_assert!(!once.contains('\\') && !once.contains("/../"));
             }
         }
