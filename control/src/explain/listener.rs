@@ -115,3 +115,64 @@ pub(super) fn explained(
         ..Default::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use fairway_proto::wire::ExplainRequest;
+
+    use super::*;
+
+    fn chain_for(names: &[&str]) -> TlsChain {
+        TlsChain {
+            name: names.join("+"),
+            server_names: names.iter().map(|name| (*name).to_owned()).collect(),
+            action: ChainAction::Passthrough { route: TcpRoute::default() },
+        }
+    }
+
+    /// What a connection to `url`, a scheme and a host, meets.
+    fn met(kind: ListenerKind, (scheme, host): (&str, &str)) -> String {
+        let listener = Listener {
+            bind: None,
+            port: 8443,
+            gateway_ports: vec![443],
+            protocol: "TLS".into(),
+            gateways: vec![],
+            proxy_protocol: false,
+            kind,
+        };
+        let request =
+            ExplainRequest { scheme: scheme.into(), host: host.into(), ..Default::default() };
+        match way(&listener, &Question::new(request).unwrap()) {
+            Way::Closed { verdict } => verdict,
+            Way::Bytes { server, .. } => format!("bytes {server}"),
+            Way::ByServerName { server } => format!("by name {server}"),
+            Way::Http { table, .. } => table.0.clone(),
+        }
+    }
+
+    #[test]
+    fn the_server_name_chooses_and_schemes_must_fit() {
+        let tls = || ListenerKind::Tls {
+            chains: vec![chain_for(&["*.b", "c"]), chain_for(&["x.b"]), chain_for(&["*.a.b"])],
+        };
+        for (host, expected) in [
+            ("x.b", "bytes x.b"),
+            ("y.b", "bytes *.b+c"),
+            ("y.a.b", "bytes *.a.b"),
+            ("c", "bytes *.b+c"),
+            (
+                "d",
+                "TLS handshake fails: no server takes server name `d`: there are *.b, c, x.b, *.a.b",
+            ),
+        ] {
+            assert_eq!(met(tls(), ("https", host)), expected);
+        }
+        let plain = || ListenerKind::Http { route_table: RouteTableId("http.80".into()) };
+        assert_eq!(met(plain(), ("http", "a")), "http.80");
+        assert!(met(plain(), ("https", "a")).contains("port 443 speaks plain HTTP"));
+        assert!(met(tls(), ("http", "x.b")).contains("port 80 speaks TLS"));
+        let tcp = ListenerKind::Tcp { route: TcpRoute::default() };
+        assert_eq!(met(tcp, ("http", "a")), "bytes ");
+    }
+}
