@@ -131,7 +131,7 @@ mod tests {
     }
 
     /// What a connection to `url`, a scheme and a host, meets.
-    fn met(kind: ListenerKind, (scheme, host): (&str, &str)) -> String {
+    fn met(kind: &ListenerKind, (scheme, host): (&str, &str)) -> String {
         let listener = Listener {
             bind: None,
             port: 8443,
@@ -139,7 +139,7 @@ mod tests {
             protocol: "TLS".into(),
             gateways: vec![],
             proxy_protocol: false,
-            kind,
+            kind: kind.clone(),
         };
         let request =
             ExplainRequest { scheme: scheme.into(), host: host.into(), ..Default::default() };
@@ -166,13 +166,13 @@ mod tests {
                 "TLS handshake fails: no server takes server name `d`: there are *.b, c, x.b, *.a.b",
             ),
         ] {
-            assert_eq!(met(tls(), ("https", host)), expected);
+            assert_eq!(met(&tls(), ("https", host)), expected);
         }
         let plain = || ListenerKind::Http { route_table: RouteTableId("http.80".into()) };
-        assert_eq!(met(plain(), ("http", "a")), "http.80");
-        assert!(met(plain(), ("https", "a")).contains("port 443 speaks plain HTTP"));
-        assert!(met(tls(), ("http", "x.b")).contains("port 80 speaks TLS"));
+        assert_eq!(met(&plain(), ("http", "a")), "http.80");
+        assert!(met(&plain(), ("https", "a")).contains("port 443 speaks plain HTTP"));
+        assert!(met(&tls(), ("http", "x.b")).contains("port 80 speaks TLS"));
         let tcp = ListenerKind::Tcp { route: TcpRoute::default() };
-        assert_eq!(met(tcp, ("http", "a")), "bytes ");
+        assert_eq!(met(&tcp, ("http", "a")), "bytes ");
     }
 }

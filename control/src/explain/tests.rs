@@ -87,7 +87,7 @@ fn get(host: &str, path: &str) -> wire::ExplainRequest {
 }
 
 /// The verdict, the status, and for each rule tried what it failed.
-fn check(request: wire::ExplainRequest, verdict: &str, status: u32, failures: &[&str]) {
+fn check(request: &wire::ExplainRequest, verdict: &str, status: u32, failures: &[&str]) {
     let answer = answer(request.clone());
     let failed: Vec<&str> = answer.rules.iter().map(|rule| rule.failed.as_str()).collect();
     assert_eq!(failed, failures, "{request:?}");
@@ -98,7 +98,7 @@ fn check(request: wire::ExplainRequest, verdict: &str, status: u32, failures: &[
 #[test]
 fn each_rule_names_the_predicate_that_failed() {
     check(
-        get("user.example", "/x"),
+        &get("user.example", "/x"),
         "404: virtual host `user.example` has no route for GET /x: none of its 3 rules matches",
         404,
         &[
@@ -108,7 +108,7 @@ fn each_rule_names_the_predicate_that_failed() {
         ],
     );
     check(
-        wire::ExplainRequest { method: "POST".into(), ..get("user.example", "/api") },
+        &wire::ExplainRequest { method: "POST".into(), ..get("user.example", "/api") },
         "404: virtual host `user.example` has no route for POST /api: none of its 3 rules matches",
         404,
         &[
@@ -120,13 +120,13 @@ fn each_rule_names_the_predicate_that_failed() {
     let failures = ["header x-beta is absent, not exact \"1\"", "path is `/api`, not `/old`"];
     let wrong = "query parameter v is `x`, not regex \"[0-9]+\"";
     check(
-        get("user.example", "/api?v=x"),
+        &get("user.example", "/api?v=x"),
         "404: virtual host `user.example` has no route for GET /api: none of its 3 rules matches",
         404,
         &[failures[0], failures[1], wrong],
     );
     check(
-        get("user.example", "/api?v=1"),
+        &get("user.example", "/api?v=1"),
         "90 %: sent to outbound|80|v1|user.shop.svc.cluster.local (1 endpoint); \
          10 %: 503: cluster outbound|80|v9|user.shop.svc.cluster.local does not exist",
         0,
@@ -137,15 +137,15 @@ fn each_rule_names_the_predicate_that_failed() {
 #[test]
 fn the_gateways_own_answers_have_their_status() {
     let failed = "path is `/old`, not something that starts with `/api`";
-    check(get("user.example", "/old"), "answered with a redirect, status 301", 301, &[failed, ""]);
+    check(&get("user.example", "/old"), "answered with a redirect, status 301", 301, &[failed, ""]);
     let mut beta = get("user.example", "/api");
     beta.headers.insert("X-Beta".into(), "1".into());
     let none = "503: cluster outbound|80|v2|user.shop.svc.cluster.local has no ready endpoint";
-    check(beta, none, 503, &[""]);
+    check(&beta, none, 503, &[""]);
     let host = "404: no virtual host takes `other.example`: there are user.example";
-    check(get("other.example", "/"), host, 404, &[]);
+    check(&get("other.example", "/"), host, 404, &[]);
     let port = "connection refused: nothing listens on port 81: Gateways open 80";
-    check(wire::ExplainRequest { port: 81, ..get("user.example", "/") }, port, 0, &[]);
+    check(&wire::ExplainRequest { port: 81, ..get("user.example", "/") }, port, 0, &[]);
 }
 
 #[test]
