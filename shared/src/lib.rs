@@ -18,11 +18,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod condition;
 pub mod diagnostic;
 pub mod duration;
 pub mod id;
 pub mod instance;
 pub mod ipc;
+pub mod log_format;
 pub mod matching;
 pub mod metric;
 pub mod path;

@@ -15,6 +15,8 @@ pub struct GatewaySettings {
     pub access_logs: Vec<AccessLog>,
     /// Where spans go; `None` = no tracing.
     pub tracing: Option<Tracing>,
+    /// What differs from Istio's standard metrics, each metric once.
+    pub metrics: Vec<MetricChange>,
 }
 
 /// Path normalisation (Istio contract 6.7).
@@ -38,6 +40,8 @@ pub struct AccessLog {
     pub file: String,
     /// How a line looks.
     pub format: LogFormat,
+    /// Condition on the request, in the language of [`crate::condition`]; `None` = every one.
+    pub filter: Option<String>,
 }
 
 /// How a line of an access log looks.
@@ -56,6 +60,10 @@ pub struct Tracing {
     pub collector: Collector,
     /// Share of requests sampled where the caller does not say.
     pub sampling: Share,
+    /// W3C `traceparent` is read and written beside B3.
+    pub uses_w3c: bool,
+    /// Spans are sent; if not, context is only passed on.
+    pub is_reporting: bool,
     /// Tags beyond Istio's own.
     pub custom_tags: Vec<(String, CustomTag)>,
 }
@@ -98,4 +106,65 @@ pub enum CustomTag {
         /// Used if it is absent.
         default: String,
     },
+}
+
+/// A standard metric of requests or connections (Istio contract 6.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub enum StandardMetric {
+    /// `istio_requests_total`.
+    RequestCount,
+    /// `istio_request_duration_milliseconds`.
+    RequestDuration,
+    /// `istio_request_bytes`.
+    RequestSize,
+    /// `istio_response_bytes`.
+    ResponseSize,
+    /// `istio_request_messages_total`.
+    GrpcRequestMessages,
+    /// `istio_response_messages_total`.
+    GrpcResponseMessages,
+    /// `istio_tcp_connections_opened_total`.
+    TcpOpenedConnections,
+    /// `istio_tcp_connections_closed_total`.
+    TcpClosedConnections,
+    /// `istio_tcp_sent_bytes_total`.
+    TcpSentBytes,
+    /// `istio_tcp_received_bytes_total`.
+    TcpReceivedBytes,
+}
+
+impl StandardMetric {
+    /// All, in the order of the contract's table.
+    pub const ALL: [Self; 10] = [
+        Self::RequestCount,
+        Self::RequestDuration,
+        Self::RequestSize,
+        Self::ResponseSize,
+        Self::GrpcRequestMessages,
+        Self::GrpcResponseMessages,
+        Self::TcpOpenedConnections,
+        Self::TcpClosedConnections,
+        Self::TcpSentBytes,
+        Self::TcpReceivedBytes,
+    ];
+}
+
+/// How one standard metric differs.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct MetricChange {
+    /// Which.
+    pub metric: StandardMetric,
+    /// It is not counted at all.
+    pub is_disabled: bool,
+    /// Labels that differ, by name.
+    pub labels: Vec<(String, LabelChange)>,
+}
+
+/// How one label differs.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum LabelChange {
+    /// It is left out.
+    Remove,
+    /// It has the value of this expression, in the language of [`crate::condition`].
+    Set(String),
 }
