@@ -67,7 +67,8 @@ proptest! {
 fn good() -> SnapshotUpdate {
     let service = wire::ServicePort { host: "user".into(), port: 80 };
     let id = wire::ClusterId { service: Some(service.clone()), subset: String::new() };
-    let destination = wire::Destination { cluster: Some(id.clone()), weight: 1, headers: None };
+    let destination =
+        wire::Destination { cluster: Some(id.clone()), weight: 1, ..Default::default() };
     let forward = wire::Forward { destinations: vec![destination], ..Default::default() };
     let route = wire::Route { action: Some(route::Action::Forward(forward)), ..Default::default() };
     let host = wire::VirtualHost { domain: "a".into(), routes: vec![route], https_redirect: false };
@@ -88,7 +89,11 @@ fn good() -> SnapshotUpdate {
     let cluster = wire::Cluster { id: Some(id), balancer: 1, protocol: 1, ..Default::default() };
     let endpoint =
         wire::Endpoint { address: "10.0.0.1:80".into(), weight: 1, ..Default::default() };
-    let set = wire::EndpointSet { service: Some(service), endpoints: vec![endpoint] };
+    let set = wire::EndpointSet {
+        service: Some(service),
+        endpoints: vec![endpoint],
+        ..Default::default()
+    };
     SnapshotUpdate {
         version: 2,
         listeners: vec![listener, https],
@@ -249,6 +254,57 @@ fn a_bad_action_is_named_by_its_path() {
         spoilt_route(|route| route.fault = Some(wire::Fault { delay, ..Default::default() }));
     let problem = Problem::OutOfRange { value: 1_000_001, min: 0, max: 1_000_000 };
     check(faulty, &at("fault.delay.share_ppm"), problem);
+}
+
+#[test]
+fn a_bad_policy_is_named_by_its_path() {
+    type Spoil = fn(&mut wire::Cluster);
+    let missing = Problem::Missing;
+    let range = |value, min, max| Problem::OutOfRange { value, min, max };
+    let cases: [(Spoil, &str, Problem); 9] = [
+        (
+            |c| (c.balancer, c.ring_size_min) = (4, 9_000_000),
+            "ring_size_min",
+            range(9_000_000, 1, 8_388_608),
+        ),
+        (
+            |c| (c.balancer, c.maglev_table_size) = (5, 65_536),
+            "maglev_table_size",
+            Problem::Forbidden,
+        ),
+        (|c| c.panic_threshold_pct = 101, "panic_threshold_pct", range(101, 0, 100)),
+        (|c| c.locality = Some(Default::default()), "locality.policy", missing.clone()),
+        (|c| c.warmup = Some(Default::default()), "warmup.duration_ms", range(0, 1, u64::MAX)),
+        (
+            |c| {
+                let outlier = wire::OutlierPolicy {
+                    interval_ms: 1,
+                    base_ejection_ms: 1,
+                    error_statuses: vec![500, 600],
+                    ..Default::default()
+                };
+                c.outlier = Some(outlier);
+            },
+            "outlier.error_statuses[1]",
+            range(600, 100, 599),
+        ),
+        (|c| c.tls = Some(Default::default()), "tls.trust", missing.clone()),
+        (
+            |c| {
+                let source = Some(wire::trust_source::Source::Secret(String::new()));
+                let trust = Some(wire::TrustSource { source });
+                c.tls = Some(wire::UpstreamTls { trust, ..Default::default() });
+            },
+            "tls.trust.secret",
+            missing,
+        ),
+        (|c| c.proxy_protocol = 3, "proxy_protocol", Problem::Unknown { value: 3 }),
+    ];
+    for (spoil, path, problem) in cases {
+        let mut update = good();
+        spoil(&mut update.clusters[0]);
+        check(update, &format!("clusters[0].{path}"), problem);
+    }
 }
 
 #[test]

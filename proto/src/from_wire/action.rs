@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use fairway_shared::snapshot::route::{
-    AbortStatus, Destination, DirectResponse, Fault, Forward, HeaderEdits, HeaderOps, Mirror,
-    PathRewrite, Redirect, RetryOn, RetryPolicy, Rewrite, Share,
+    AbortStatus, Destination, DirectResponse, Fault, Forward, HashCookie, HashKey, HeaderEdits,
+    HeaderOps, Mirror, PathRewrite, Redirect, RetryOn, RetryPolicy, Rewrite, Share,
 };
 
 use super::check::{
@@ -13,6 +13,7 @@ use super::check::{
 use super::cluster::cluster_id;
 use crate::wire;
 use wire::fault_abort::Status;
+use wire::hash_key::Key;
 use wire::path_rewrite::Change;
 
 /// Largest body of a direct response, in bytes.
@@ -39,7 +40,26 @@ fn destination(from: wire::Destination) -> Result<Destination, FieldError> {
         cluster: required(from.cluster).and_then(cluster_id).at("cluster")?,
         weight: within(from.weight, 1, u32::MAX.into()).at("weight")?,
         headers: header_ops(from.headers).at("headers")?,
-        hash: None,
+        hash: from.hash.map(hash_key).transpose().at("hash")?.map(Arc::new),
+    })
+}
+
+fn hash_key(from: wire::HashKey) -> Result<HashKey, FieldError> {
+    Ok(match required(from.key).at("key")? {
+        Key::Header(name) => HashKey::Header(named(name).at("header")?),
+        Key::Cookie(cookie) => HashKey::Cookie(hash_cookie(cookie).at("cookie")?),
+        Key::SourceIp(wire::SourceIp {}) => HashKey::SourceIp,
+        Key::QueryParameter(name) => HashKey::QueryParameter(named(name).at("query_parameter")?),
+    })
+}
+
+fn hash_cookie(from: wire::HashCookie) -> Result<HashCookie, FieldError> {
+    let attribute = |item: wire::CookieAttribute| Ok((named(item.name).at("name")?, item.value));
+    Ok(HashCookie {
+        name: named(from.name).at("name")?,
+        path: from.path,
+        ttl_ms: from.ttl_ms,
+        attributes: each("attributes", from.attributes, attribute)?,
     })
 }
 

@@ -6,6 +6,7 @@ mod action;
 mod check;
 mod cluster;
 mod listener;
+mod policy;
 mod route;
 mod tls;
 mod update;

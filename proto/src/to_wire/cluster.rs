@@ -2,9 +2,12 @@
 
 use fairway_shared::id::{ClusterId, ServicePort};
 use fairway_shared::snapshot::cluster::{
-    Balancer, Cluster, Endpoint, EndpointSet, UpstreamProtocol,
+    Cluster, Endpoint, EndpointSet, NamedEndpoint, UpstreamProtocol,
 };
 
+use super::policy::{
+    balancer, http2_keepalive, limits, locality, outlier, proxy_version, tcp_keepalive, warmup,
+};
 use super::tls::upstream_tls;
 use crate::wire;
 
@@ -20,15 +23,28 @@ pub fn cluster_id(from: &ClusterId) -> wire::ClusterId {
 
 /// A cluster under its key.
 pub fn cluster(id: &ClusterId, from: &Cluster) -> wire::Cluster {
+    let (kind, ring_size_min, maglev_table_size) = balancer(from.balancer);
     wire::Cluster {
         id: Some(cluster_id(id)),
         labels: from.labels.clone(),
-        balancer: balancer(from.balancer).into(),
+        balancer: kind.into(),
         protocol: protocol(from.protocol).into(),
         connect_timeout_ms: from.connect_timeout_ms,
         idle_timeout_ms: from.idle_timeout_ms,
         max_requests_per_connection: from.max_requests_per_connection,
+        ring_size_min,
+        maglev_table_size,
+        locality: locality(&from.locality),
+        warmup: from.warmup.as_ref().map(warmup),
+        panic_threshold_pct: from.panic_threshold_pct.into(),
+        max_connection_duration_ms: from.max_connection_duration_ms,
+        tcp_keepalive: from.tcp_keepalive.as_ref().map(tcp_keepalive),
+        max_concurrent_streams: from.max_concurrent_streams,
+        http2_keepalive: from.http2_keepalive.as_ref().map(http2_keepalive),
+        limits: limits(&from.limits),
+        outlier: from.outlier.as_ref().map(outlier),
         tls: from.tls.as_ref().map(upstream_tls),
+        proxy_protocol: proxy_version(from.proxy_protocol).into(),
     }
 }
 
@@ -37,6 +53,8 @@ pub fn endpoint_set(service: &ServicePort, from: &EndpointSet) -> wire::Endpoint
     wire::EndpointSet {
         service: Some(service_port(service)),
         endpoints: from.endpoints.iter().map(endpoint).collect(),
+        names: from.names.iter().map(named_endpoint).collect(),
+        is_latest_answer_only: from.is_latest_answer_only,
     }
 }
 
@@ -50,13 +68,14 @@ pub fn endpoint(from: &Endpoint) -> wire::Endpoint {
     }
 }
 
-fn balancer(from: Balancer) -> wire::Balancer {
-    match from {
-        Balancer::Random => wire::Balancer::Random,
-        Balancer::RoundRobin => wire::Balancer::RoundRobin,
-        Balancer::LeastRequest => wire::Balancer::LeastRequest,
-        Balancer::RingHash { .. } => wire::Balancer::RingHash,
-        Balancer::Maglev { .. } => wire::Balancer::Maglev,
+/// One name that the data plane resolves.
+pub fn named_endpoint(from: &NamedEndpoint) -> wire::NamedEndpoint {
+    wire::NamedEndpoint {
+        host: from.host.clone(),
+        port: from.port.into(),
+        weight: from.weight,
+        labels: from.labels.clone(),
+        locality: from.locality.clone(),
     }
 }
 

@@ -4,11 +4,12 @@
 mod cluster;
 mod diagnostic;
 mod listener;
+mod policy;
 mod route;
 mod tls;
 mod update;
 
-pub use cluster::{cluster, cluster_id, endpoint, endpoint_set, service_port};
+pub use cluster::{cluster, cluster_id, endpoint, endpoint_set, named_endpoint, service_port};
 pub use diagnostic::diagnostic;
 pub use listener::listener;
 pub use route::{route, route_table};

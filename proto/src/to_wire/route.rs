@@ -2,14 +2,16 @@
 
 use fairway_shared::id::RouteTableId;
 use fairway_shared::snapshot::route::{
-    AbortStatus, CorsPolicy, Destination, DirectResponse, Fault, Forward, HeaderEdits, HeaderMatch,
-    HeaderOps, Mirror, PathMatch, PathRewrite, QueryMatch, Redirect, RetryOn, RetryPolicy, Rewrite,
-    Route, RouteAction, RouteMatch, RouteTable, StringMatch, VirtualHost,
+    AbortStatus, CorsPolicy, Destination, DirectResponse, Fault, Forward, HashCookie, HashKey,
+    HeaderEdits, HeaderMatch, HeaderOps, Mirror, PathMatch, PathRewrite, QueryMatch, Redirect,
+    RetryOn, RetryPolicy, Rewrite, Route, RouteAction, RouteMatch, RouteTable, StringMatch,
+    VirtualHost,
 };
 
 use super::cluster_id;
 use crate::wire;
 use wire::fault_abort::Status;
+use wire::hash_key::Key;
 use wire::path_match::Test as PathTest;
 use wire::path_rewrite::Change;
 use wire::route::Action;
@@ -99,6 +101,30 @@ fn destination(from: &Destination) -> wire::Destination {
         cluster: Some(cluster_id(&from.cluster)),
         weight: from.weight,
         headers: header_ops(&from.headers),
+        hash: from.hash.as_deref().map(hash_key),
+    }
+}
+
+fn hash_key(from: &HashKey) -> wire::HashKey {
+    let key = match from {
+        HashKey::Header(name) => Key::Header(name.clone()),
+        HashKey::Cookie(cookie) => Key::Cookie(hash_cookie(cookie)),
+        HashKey::SourceIp => Key::SourceIp(wire::SourceIp {}),
+        HashKey::QueryParameter(name) => Key::QueryParameter(name.clone()),
+    };
+    wire::HashKey { key: Some(key) }
+}
+
+fn hash_cookie(from: &HashCookie) -> wire::HashCookie {
+    let attribute = |(name, value): &(String, String)| wire::CookieAttribute {
+        name: name.clone(),
+        value: value.clone(),
+    };
+    wire::HashCookie {
+        name: from.name.clone(),
+        path: from.path.clone(),
+        ttl_ms: from.ttl_ms,
+        attributes: from.attributes.iter().map(attribute).collect(),
     }
 }
 

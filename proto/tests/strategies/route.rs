@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use fairway_shared::snapshot::route::{
-    AbortStatus, CorsPolicy, Destination, DirectResponse, Fault, Forward, HeaderEdits, HeaderMatch,
-    HeaderOps, Mirror, PathMatch, PathRewrite, QueryMatch, Redirect, RetryOn, RetryPolicy, Rewrite,
-    Route, RouteAction, RouteMatch, RouteTable, Share, StringMatch, VirtualHost,
+    AbortStatus, CorsPolicy, Destination, DirectResponse, Fault, Forward, HashCookie, HashKey,
+    HeaderEdits, HeaderMatch, HeaderOps, Mirror, PathMatch, PathRewrite, QueryMatch, Redirect,
+    RetryOn, RetryPolicy, Rewrite, Route, RouteAction, RouteMatch, RouteTable, Share, StringMatch,
+    VirtualHost,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
@@ -94,12 +95,9 @@ fn string_match() -> impl Strategy<Value = StringMatch> {
 
 fn forward() -> impl Strategy<Value = Forward> {
     let destination =
-        (cluster_id(), 1_u32.., header_ops()).prop_map(|(cluster, weight, headers)| Destination {
-            cluster,
-            weight,
-            headers,
-            hash: None,
-        });
+        (cluster_id(), 1_u32.., header_ops(), of(hash_key().prop_map(Arc::new))).prop_map(
+            |(cluster, weight, headers, hash)| Destination { cluster, weight, headers, hash },
+        );
     let rewrite =
         (of(path_rewrite()), of(text())).prop_map(|(path, authority)| Rewrite { path, authority });
     let mirror = (cluster_id(), share()).prop_map(|(cluster, share)| Mirror { cluster, share });
@@ -113,6 +111,17 @@ fn forward() -> impl Strategy<Value = Forward> {
             mirrors,
         },
     )
+}
+
+fn hash_key() -> impl Strategy<Value = HashKey> {
+    let cookie = (name(), text(), any::<Option<u64>>(), vec((name(), text()), 0..2))
+        .prop_map(|(name, path, ttl_ms, attributes)| HashCookie { name, path, ttl_ms, attributes });
+    prop_oneof![
+        name().prop_map(HashKey::Header),
+        cookie.prop_map(HashKey::Cookie),
+        Just(HashKey::SourceIp),
+        name().prop_map(HashKey::QueryParameter),
+    ]
 }
 
 fn plain_rewrite() -> impl Strategy<Value = PathRewrite> {

@@ -7,6 +7,21 @@ use bincode::{Decode, Encode};
 
 use super::tls::UpstreamTls;
 
+/// Most points that a ring may be asked to have at least.
+pub const RING_SIZE_MAX: u32 = 8_388_608;
+/// Points on a ring, at least, where a rule does not say (Istio contract 3.3).
+pub const RING_SIZE_DEFAULT: u32 = 1024;
+/// A Maglev table is smaller than this (Istio contract 3.3).
+pub const MAGLEV_TABLE_SIZE_BOUND: u32 = 5_000_011;
+/// Size of a Maglev table where a rule does not say (Istio contract 3.3).
+pub const MAGLEV_TABLE_SIZE_DEFAULT: u32 = 65_537;
+
+/// Is `size` one that a Maglev table may have: a prime below [`MAGLEV_TABLE_SIZE_BOUND`]?
+pub fn is_maglev_table_size(size: u32) -> bool {
+    let is_prime = || (2..).take_while(|n| n * n <= size).all(|n| !size.is_multiple_of(n));
+    (2..MAGLEV_TABLE_SIZE_BOUND).contains(&size) && is_prime()
+}
+
 /// One upstream cluster: a service port, or a subset of it, with the policy in force for it.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub struct Cluster {
@@ -264,4 +279,26 @@ pub struct NamedEndpoint {
     pub labels: BTreeMap<String, String>,
     /// `region/zone/subzone`; empty if unknown.
     pub locality: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_maglev_table_has_a_prime_size_below_the_bound() {
+        for (size, is_good) in [
+            (0, false),
+            (1, false),
+            (2, true),
+            (4, false),
+            (65_537, true),
+            (65_536, false),
+            (4_999_999, true),
+            (5_000_011, false),
+            (u32::MAX, false),
+        ] {
+            assert_eq!(is_maglev_table_size(size), is_good, "{size}");
+        }
+    }
 }
