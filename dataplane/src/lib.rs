@@ -7,6 +7,7 @@
 //! | [`admin`] | the supervisor's HTTP: health, figures, state |
 //! | `worker` | a worker process: subscribe, apply, serve |
 //! | `listener`, `http`, `route`, `cluster`, `subset` | a request's way, in that order |
+//! | `tcp` | the same for opaque bytes |
 //! | `telemetry` | what a worker counts |
 //! | [`sys`] | all `unsafe`: descriptors over sockets, listening sockets, CPUs, processes |
 
@@ -20,6 +21,7 @@ mod route;
 mod subset;
 pub mod supervisor;
 pub mod sys;
+mod tcp;
 mod telemetry;
 mod worker;
 

@@ -4,13 +4,14 @@
 //! Gateway's others stay.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::IpAddr;
 
 use super::findings::{FieldPath, Findings, INVALID, NOT_FOUND, NOT_IN_FORCE, NOT_SERVED, Scope};
 use super::index::{Index, Named, is_subset};
 use super::names::{canonical_pattern, is_label};
 use super::patterns::HostIndex;
-use super::server_tls::check_tls;
+use super::server_tls::{TlsPlan, read_tls};
 use crate::object::gateway::{Gateway, Port, Server};
 
 /// A Gateway with its usable servers.
@@ -35,12 +36,16 @@ pub(super) struct ServerPlan {
     pub(super) protocol: String,
     /// Port number as written.
     pub(super) written_port: u16,
+    /// Unique within the Gateway.
+    pub(super) port_name: String,
     /// `None` is the wildcard address.
     pub(super) bind: Option<IpAddr>,
     /// Hosts, `./` expanded.
     pub(super) hosts: HostIndex,
-    /// Answer 301 to https.
+    /// Answer 301 to https; only of plaintext servers.
     pub(super) https_redirect: bool,
+    /// What is done with TLS connections; of the TLS class alone.
+    pub(super) tls: Option<TlsPlan>,
 }
 
 /// What a server carries, as far as merging cares (Istio contract 1.4).
@@ -52,6 +57,16 @@ pub(super) enum ServerClass {
     Tls,
     /// Opaque bytes.
     Tcp,
+}
+
+impl fmt::Display for ServerClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http => "HTTP",
+            Self::Tls => "TLS",
+            Self::Tcp => "TCP",
+        })
+    }
 }
 
 /// Reads all Gateways, in age order.
@@ -139,22 +154,25 @@ fn read_server(
     let class = classify(&protocol, server, scope);
     let bind = check_bind(server, scope);
     let hosts = read_hosts(gateway, server, scope);
-    check_tls(server, class, scope);
+    let tls = read_tls(server, class, scope);
     if scope.is_broken() {
         return None;
     }
     if protocol == "GRPC-WEB" {
         scope.ignored("port.protocol GRPC-Web translation");
     }
-    let https_redirect = server.tls.as_ref().is_some_and(|tls| tls.https_redirect);
+    let https_redirect = class == Some(ServerClass::Http)
+        && server.tls.as_ref().is_some_and(|tls| tls.https_redirect);
     Some(ServerPlan {
         index,
         class: class?,
         protocol,
         written_port: written_port?,
         bind: bind?,
+        port_name: port.name.clone(),
         hosts,
         https_redirect,
+        tls,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Servers of all selected Gateways merged onto resolved ports: who shares a listener, who is
-//! dropped (Istio contract 1.5, 1.6). Age decides: the older server keeps its port.
+//! dropped (Istio contract 1.5, 1.6), and what becomes of each port. Age decides: the older server
+//! keeps its port.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -7,17 +8,20 @@ use std::sync::Arc;
 
 use fairway_shared::id::{ListenerId, RouteTableId};
 use fairway_shared::snapshot::listener::{Listener, ListenerKind};
+use fairway_shared::snapshot::route::RouteTable;
 
+use super::chains;
 use super::findings::{FieldPath, Findings, PORT_NOT_OFFERED, SERVER_CONFLICT};
 use super::gateways::{GatewayPlan, ServerClass, ServerPlan};
 use super::index::Index;
 use super::ports::GatewayServices;
+use super::virtual_hosts::{Bindings, route_table};
 
-/// One listener to be: the plaintext HTTP servers merged onto it, in merge order.
+/// One listener to be: the servers merged onto it, all of one class, in merge order.
 pub(super) struct MergedPort<'g, 'a> {
     /// Address and resolved port.
     pub(super) address: PortKey,
-    /// At least one.
+    /// At least one; exactly one if they carry opaque bytes.
     pub(super) servers: Vec<MergedServer<'g, 'a>>,
 }
 
@@ -57,11 +61,9 @@ impl PortKey {
 /// Who holds one port so far.
 #[derive(Default)]
 struct PortClaims<'g, 'a> {
-    /// Class and Gateway of the plaintext server seen first.
-    plaintext: Option<(ServerClass, &'g str)>,
+    servers: Vec<MergedServer<'g, 'a>>,
     /// Gateway by host of the TLS servers.
     tls_hosts: HashMap<&'g str, &'g str>,
-    http: Vec<MergedServer<'g, 'a>>,
 }
 
 /// Merges the servers of all selected Gateways, in age order and the order written.
@@ -96,8 +98,8 @@ pub(super) fn merge<'g, 'a>(
             }
         }
     }
-    let merged = ports.into_iter().filter(|(_, claims)| !claims.http.is_empty());
-    merged.map(|(address, claims)| MergedPort { address, servers: claims.http }).collect()
+    let merged = ports.into_iter();
+    merged.map(|(address, claims)| MergedPort { address, servers: claims.servers }).collect()
 }
 
 impl<'g, 'a> PortClaims<'g, 'a> {
@@ -105,27 +107,19 @@ impl<'g, 'a> PortClaims<'g, 'a> {
     /// recommendations: hosts compare without namespace, and plaintext never joins TLS.
     fn claim(&mut self, merged: MergedServer<'g, 'a>) -> Result<(), String> {
         let (gateway, server) = (merged.gateway.key.as_str(), merged.server);
+        if let Some(first) = self.servers.first() {
+            let (class, holder) = (first.server.class, &first.gateway.key);
+            if class != server.class || class == ServerClass::Tcp {
+                return Err(format!("serves {class} for Gateway {holder} already"));
+            }
+        }
         if server.class == ServerClass::Tls {
             if let Some((host, holder)) = self.tls_clash(server) {
                 return Err(format!("serves TLS host `{host}` for Gateway {holder} already"));
             }
-        } else if let Some(holder) = self.tls_hosts.values().min() {
-            return Err(format!("serves TLS for Gateway {holder} already"));
+            self.tls_hosts.extend(server.hosts.iter().map(|host| (host, gateway)));
         }
-        match (self.plaintext, server.class) {
-            (Some((ServerClass::Http, _)), ServerClass::Http) => self.http.push(merged),
-            (Some((class, holder)), _) => {
-                let what = if class == ServerClass::Http { "HTTP" } else { "TCP" };
-                return Err(format!("serves {what} for Gateway {holder} already"));
-            }
-            (None, ServerClass::Tls) => {
-                self.tls_hosts.extend(server.hosts.iter().map(|host| (host, gateway)));
-            }
-            (None, class) => {
-                self.plaintext = Some((class, gateway));
-                self.http.extend((class == ServerClass::Http).then_some(merged));
-            }
-        }
+        self.servers.push(merged);
         Ok(())
     }
 
@@ -134,8 +128,40 @@ impl<'g, 'a> PortClaims<'g, 'a> {
     }
 }
 
-/// The listener of a merged port.
-pub(super) fn listener(merged: &MergedPort<'_, '_>) -> (ListenerId, Arc<Listener>) {
+/// A listener with the route tables that its connections use.
+pub(super) struct ListenerPlan {
+    /// Its name.
+    pub(super) id: ListenerId,
+    /// What it does.
+    pub(super) listener: Arc<Listener>,
+    /// The tables it names.
+    pub(super) tables: Vec<(RouteTableId, Arc<RouteTable>)>,
+}
+
+/// The listener of a merged port; `None` if nothing could be done with any connection
+/// (Istio contract 1.6, outcomes).
+pub(super) fn listener(
+    merged: &MergedPort<'_, '_>,
+    bindings: &Bindings<'_, '_>,
+) -> Option<ListenerPlan> {
+    let mut tables = Vec::new();
+    let kind = match merged.servers.first()?.server.class {
+        ServerClass::Http => {
+            let id = merged.address.route_table();
+            tables.push((id.clone(), Arc::new(route_table(&merged.servers, bindings))));
+            ListenerKind::Http { route_table: id }
+        }
+        ServerClass::Tls => {
+            let chains = chains::chains(merged, bindings, &mut tables);
+            (!chains.is_empty()).then_some(ListenerKind::Tls { chains })?
+        }
+        ServerClass::Tcp => return None,
+    };
+    let listener = Arc::new(described(merged, kind));
+    Some(ListenerPlan { id: merged.address.listener(), listener, tables })
+}
+
+fn described(merged: &MergedPort<'_, '_>, kind: ListenerKind) -> Listener {
     let mut gateway_ports: Vec<u16> =
         merged.servers.iter().map(|merged| merged.server.written_port).collect();
     gateway_ports.sort_unstable();
@@ -148,14 +174,13 @@ pub(super) fn listener(merged: &MergedPort<'_, '_>) -> (ListenerId, Arc<Listener
         }
     }
     let protocol = merged.servers.first().map(|merged| merged.server.protocol.clone());
-    let listener = Listener {
+    Listener {
         bind: merged.address.bind,
         port: merged.address.port,
         gateway_ports,
         protocol: protocol.unwrap_or_default(),
         gateways,
         proxy_protocol: false,
-        kind: ListenerKind::Http { route_table: merged.address.route_table() },
-    };
-    (merged.address.listener(), Arc::new(listener))
+        kind,
+    }
 }

@@ -8,7 +8,7 @@
 //! | `rules` | DestinationRules | the rule in force for a host |
 //! | `gateways` | Gateways | servers with class, port and hosts |
 //! | `virtual_services`, `routes`, `delegates` | VirtualServices | flat routes |
-//! | `listeners` | servers | listeners, conflicts settled |
+//! | `listeners`, `chains` | servers | listeners, conflicts settled |
 //! | `virtual_hosts` | listeners, flat routes | route tables |
 //! | `clusters`, `endpoints` | route tables, Services | what can be reached |
 //!
@@ -16,6 +16,7 @@
 //! diagnostic; the object, or the broken part of it, is left out and its neighbours serve.
 
 mod actions;
+mod chains;
 mod clusters;
 mod cors;
 mod delegates;
@@ -90,13 +91,11 @@ pub fn compile(config: &ConfigSet) -> Compiled {
     let bindings = Bindings::new(&world.index, &services);
     let ports = listeners::merge(&world.index, &gateways, &mut findings);
 
-    let route_tables = ports
-        .iter()
-        .map(|port| {
-            let table = virtual_hosts::route_table(port, &bindings);
-            (port.address.route_table(), Arc::new(table))
-        })
-        .collect();
+    let (mut listeners, mut route_tables) = (BTreeMap::new(), BTreeMap::new());
+    for plan in ports.iter().filter_map(|port| listeners::listener(port, &bindings)) {
+        listeners.insert(plan.id, plan.listener);
+        route_tables.extend(plan.tables);
+    }
     let clusters = clusters::reachable(&route_tables)
         .into_iter()
         .filter_map(|id| Some((id.clone(), Arc::new(clusters::cluster(&world, id)?))))
@@ -104,7 +103,7 @@ pub fn compile(config: &ConfigSet) -> Compiled {
     let endpoints = endpoint_sets(&world, &clusters, &mut findings);
     let snapshot = Snapshot {
         version: SnapshotVersion(0),
-        listeners: ports.iter().map(listeners::listener).collect(),
+        listeners,
         route_tables,
         clusters,
         endpoints,

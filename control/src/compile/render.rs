@@ -6,8 +6,9 @@ use std::fmt::{self, Display, Formatter, Write};
 
 use fairway_shared::snapshot::Snapshot;
 use fairway_shared::snapshot::cluster::{Balancer, Cluster, Endpoint, UpstreamProtocol};
-use fairway_shared::snapshot::listener::Listener;
+use fairway_shared::snapshot::listener::{ChainAction, Listener, ListenerKind, TcpRoute, TlsChain};
 use fairway_shared::snapshot::route::{Route, RouteMatch, StringMatch};
+use fairway_shared::snapshot::tls::{ClientDemand, ServerTls};
 
 use super::render_route::{self, write_host};
 
@@ -37,6 +38,9 @@ pub(crate) fn action_lines(route: &Route) -> Vec<String> {
 fn write_snapshot(snapshot: &Snapshot, out: &mut String) -> fmt::Result {
     for (id, listener) in &snapshot.listeners {
         writeln!(out, "listener {id} {}", ListenerText(listener))?;
+        for chain in listener.chains() {
+            write_chain(chain, out)?;
+        }
     }
     for (id, table) in &snapshot.route_tables {
         writeln!(out, "table {id}")?;
@@ -68,7 +72,75 @@ impl Display for ListenerText<'_> {
             write!(f, " bind {bind}")?;
         }
         write!(f, " for {}", listener.gateways.join(" "))?;
-        listener.route_tables().try_for_each(|table| write!(f, " -> {table}"))
+        if listener.proxy_protocol {
+            f.write_str(" behind PROXY")?;
+        }
+        match &listener.kind {
+            ListenerKind::Http { route_table } => write!(f, " -> {route_table}"),
+            ListenerKind::Tls { .. } => Ok(()),
+            ListenerKind::Tcp { route } => write!(f, " {}", TcpRouteText(route)),
+        }
+    }
+}
+
+fn write_chain(chain: &TlsChain, out: &mut String) -> fmt::Result {
+    write!(out, "  chain {} for {}", chain.name, chain.server_names.join(" "))?;
+    match &chain.action {
+        ChainAction::Http { tls, route_table } => {
+            writeln!(out, " {} -> {route_table}", ServerTlsText(tls))
+        }
+        ChainAction::Tcp { tls, route } => {
+            writeln!(out, " {} {}", ServerTlsText(tls), TcpRouteText(route))
+        }
+        ChainAction::Passthrough { route } => writeln!(out, " PASSTHROUGH {}", TcpRouteText(route)),
+        ChainAction::AutoPassthrough => writeln!(out, " AUTO_PASSTHROUGH"),
+    }
+}
+
+struct ServerTlsText<'s>(&'s ServerTls);
+
+impl Display for ServerTlsText<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self(tls) = self;
+        write!(f, "TLS {:?} {:?} {:?}", tls.certificates, tls.version_min, tls.version_max)?;
+        match &tls.client {
+            ClientDemand::None => {}
+            demand => write!(f, " client {demand:?}")?,
+        }
+        if !tls.cipher_suites.is_empty() {
+            write!(f, " ciphers {}", tls.cipher_suites.join(":"))?;
+        }
+        Ok(())
+    }
+}
+
+struct TcpRouteText<'s>(&'s TcpRoute);
+
+impl Display for TcpRouteText<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self(route) = self;
+        for to in &route.destinations {
+            write!(f, "-> {} weight {} ", to.cluster, to.weight)?;
+            if to.hash_source_ip {
+                f.write_str("by source ")?;
+            }
+        }
+        write!(f, "idle {}", DurationText(route.idle_timeout_ms))?;
+        if let Some(ms) = route.max_duration_ms {
+            write!(f, " at most {ms}ms")?;
+        }
+        write!(f, " from {}", route.origin)
+    }
+}
+
+struct DurationText(Option<u64>);
+
+impl Display for DurationText {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(ms) => write!(f, "{ms}ms"),
+            None => f.write_str("never"),
+        }
     }
 }
 

@@ -1,12 +1,90 @@
-//! The `tls` block of a Gateway server, checked (Istio contract 1.2, 9.3). Nothing is read from
-//! it here: TLS servers take part in port conflicts but are not served.
+//! The `tls` block of a Gateway server, checked and read (Istio contract 1.2, 1.4, 1.7, 9.3).
 
-use super::findings::{DUBIOUS, NOT_SERVED, Scope};
+use fairway_shared::id::SecretName;
+use fairway_shared::snapshot::tls::{
+    self, CertificateSource, ClientDemand, TlsVersion, TrustSource,
+};
+
+use super::findings::{DUBIOUS, Scope};
 use super::gateways::ServerClass;
 use crate::object::gateway::{Server, ServerTls};
 
-/// Checks the block against the server's class.
-pub(super) fn check_tls(server: &Server, class: Option<ServerClass>, scope: &mut Scope<'_>) {
+/// What is done with the TLS connections of a server (Istio contract 1.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum TlsPlan {
+    /// TLS ends here, HTTP inside.
+    Http(tls::ServerTls),
+    /// TLS ends here, bytes inside.
+    Tcp(tls::ServerTls),
+    /// Forwarded as they come, by the `tls` routes of VirtualServices.
+    Passthrough,
+    /// Forwarded as they come, to the cluster that the server name spells.
+    AutoPassthrough,
+}
+
+/// Checks the block against the server's class, and reads it for a TLS server.
+pub(super) fn read_tls(
+    server: &Server,
+    class: Option<ServerClass>,
+    scope: &mut Scope<'_>,
+) -> Option<TlsPlan> {
+    check_tls(server, class, scope);
+    let tls = server.tls.as_ref().filter(|_| class == Some(ServerClass::Tls))?;
+    let is_http = server.port.as_ref().is_some_and(|p| p.protocol.eq_ignore_ascii_case("HTTPS"));
+    Some(match tls.mode.as_str() {
+        "" | "PASSTHROUGH" => TlsPlan::Passthrough,
+        "AUTO_PASSTHROUGH" => TlsPlan::AutoPassthrough,
+        _ if is_http => TlsPlan::Http(terminate(tls)),
+        _ => TlsPlan::Tcp(terminate(tls)),
+    })
+}
+
+/// How TLS ends at a server that was found sound.
+fn terminate(tls: &ServerTls) -> tls::ServerTls {
+    let secret = |name: &String| SecretName(name.clone());
+    let names = match tls.credential_names.as_slice() {
+        [] => std::slice::from_ref(&tls.credential_name),
+        names => names,
+    };
+    let named = names.iter().filter(|name| !name.is_empty());
+    let mut certificates: Vec<_> =
+        named.map(|name| CertificateSource::Secret(secret(name))).collect();
+    if tls.mode == "ISTIO_MUTUAL" {
+        certificates = vec![CertificateSource::Mesh];
+    } else if certificates.is_empty() {
+        certificates.push(CertificateSource::Files {
+            certificate: tls.server_certificate.clone(),
+            private_key: tls.private_key.clone(),
+        });
+    }
+    let trust = match names.first().filter(|name| !name.is_empty()) {
+        _ if tls.mode == "ISTIO_MUTUAL" => TrustSource::Mesh,
+        Some(name) => TrustSource::Secret(secret(name)),
+        None => TrustSource::Files {
+            authorities: tls.ca_certificates.clone(),
+            revocations: tls.ca_crl.clone(),
+        },
+    };
+    let client = match tls.mode.as_str() {
+        "MUTUAL" | "OPTIONAL_MUTUAL" | "ISTIO_MUTUAL" => ClientDemand::Certificate {
+            is_required: tls.mode != "OPTIONAL_MUTUAL",
+            trust,
+            subject_alt_names: tls.subject_alt_names.clone(),
+            spki_sha256: Vec::new(),
+            certificate_sha256: Vec::new(),
+        },
+        _ => ClientDemand::None,
+    };
+    tls::ServerTls {
+        certificates,
+        client,
+        version_min: TlsVersion::V1_2,
+        version_max: TlsVersion::V1_3,
+        cipher_suites: Vec::new(),
+    }
+}
+
+fn check_tls(server: &Server, class: Option<ServerClass>, scope: &mut Scope<'_>) {
     let protocol = server.port.as_ref().map_or("", |port| port.protocol.as_str());
     let is_secure = ["HTTPS", "TLS"].iter().any(|name| protocol.eq_ignore_ascii_case(name));
     match (class, &server.tls) {
@@ -15,26 +93,11 @@ pub(super) fn check_tls(server: &Server, class: Option<ServerClass>, scope: &mut
             let remedy = "use protocol TLS to terminate TLS";
             scope.invalid("tls", format_args!("is not allowed with {protocol}"), remedy);
         }
-        (Some(ServerClass::Tls), Some(tls)) => {
-            check_mode(tls, scope);
-            say_not_served(protocol, scope);
-        }
+        (Some(ServerClass::Tls), Some(tls)) => check_mode(tls, scope),
         (Some(ServerClass::Tls), None) => {
             scope.invalid("tls", format_args!("is missing for {protocol}"), "add a tls block");
         }
-        (Some(ServerClass::Tcp), _) => say_not_served(protocol, scope),
-        (Some(ServerClass::Http), None) | (None, _) => {}
-    }
-}
-
-fn say_not_served(protocol: &str, scope: &mut Scope<'_>) {
-    if !scope.is_broken() {
-        scope.warn(
-            NOT_SERVED,
-            "port.protocol",
-            format_args!("is {protocol}: TLS/TCP servers are not served yet"),
-            "its port stays closed; use HTTP meanwhile",
-        );
+        (Some(ServerClass::Tcp), _) | (Some(ServerClass::Http), None) | (None, _) => {}
     }
 }
 

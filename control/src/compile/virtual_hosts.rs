@@ -9,7 +9,7 @@ use fairway_shared::snapshot::route::{Route, RouteTable, VirtualHost};
 use super::findings::{FieldPath, Findings, HOST_MISMATCH, NOT_FOUND};
 use super::gateways::GatewayPlan;
 use super::index::Index;
-use super::listeners::MergedPort;
+use super::listeners::MergedServer;
 use super::routes::{PlacedRoute, place};
 use super::virtual_services::BoundService;
 
@@ -87,11 +87,14 @@ impl HostPlan {
     }
 }
 
-/// The route table of one merged port, its virtual hosts by name.
-pub(super) fn route_table(merged: &MergedPort<'_, '_>, bindings: &Bindings<'_, '_>) -> RouteTable {
+/// The route table of servers that share one, in merge order; its virtual hosts by name.
+pub(super) fn route_table(
+    servers: &[MergedServer<'_, '_>],
+    bindings: &Bindings<'_, '_>,
+) -> RouteTable {
     let mut hosts: BTreeMap<String, HostPlan> = BTreeMap::new();
     let mut placed: HashMap<(usize, &str, u16), Vec<PlacedRoute>> = HashMap::new();
-    for merged in &merged.servers {
+    for merged in servers {
         let (gateway, server) = (&merged.gateway.key, merged.server);
         for bound in bindings.of(gateway) {
             let service = bound.service;

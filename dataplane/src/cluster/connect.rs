@@ -41,7 +41,11 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor 
     }
 }
 
-async fn connect(address: SocketAddr, limit: Duration) -> Result<TcpStream, ConnectError> {
+/// A plain connection.
+///
+/// # Errors
+/// [`ConnectError`].
+pub async fn tcp(address: SocketAddr, limit: Duration) -> Result<TcpStream, ConnectError> {
     let connecting = tokio::time::timeout(limit, TcpStream::connect(address));
     let stream = connecting
         .await
@@ -60,7 +64,7 @@ pub async fn http1(
     limit: Duration,
     open: &Rc<Cell<u32>>,
 ) -> Result<Connection, ConnectError> {
-    let stream = connect(address, limit).await?;
+    let stream = tcp(address, limit).await?;
     let (sender, driver) = http1::Builder::new()
         .max_headers(RESPONSE_FIELDS_MAX)
         .max_header_size(RESPONSE_HEAD_BYTES_MAX)
@@ -80,7 +84,7 @@ pub async fn http2(
     limit: Duration,
     open: &Rc<Cell<u32>>,
 ) -> Result<http2::SendRequest<RequestBody>, ConnectError> {
-    let stream = connect(address, limit).await?;
+    let stream = tcp(address, limit).await?;
     let (sender, driver) = http2::Builder::new(LocalExecutor)
         .timer(TokioTimer::new())
         .max_header_list_size(RESPONSE_HEAD_BYTES_MAX as u32)

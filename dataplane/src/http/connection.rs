@@ -15,6 +15,7 @@ use super::coalesced::{Coalesced, InTurns};
 use super::exchange;
 use super::prefixed::{Prefixed, Spoken};
 use crate::cluster::connect::LocalExecutor;
+use crate::listener::dispatch::Ends;
 use crate::listener::lives::Life;
 use crate::route::bound::BoundTable;
 use crate::telemetry::requests::RequestFigures;
@@ -32,11 +33,9 @@ const STREAMS_MAX: u32 = 100;
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 
-/// What the connections of one listener share.
+/// What the connections of one bound address share.
 #[derive(Debug)]
 pub struct Serving {
-    /// Its routes.
-    pub table: View<BoundTable>,
     /// Value of `server`; `None` = the upstream's passes.
     pub server_header: Option<HeaderValue>,
     /// Figures of requests that reach no cluster.
@@ -59,6 +58,7 @@ pub struct Peer {
 /// One downstream connection.
 #[derive(Debug)]
 pub struct Downstream {
+    table: View<BoundTable>,
     serving: Rc<Serving>,
     peer: Peer,
     spoken: Spoken,
@@ -67,7 +67,7 @@ pub struct Downstream {
 impl Downstream {
     /// The routes of this instant.
     pub fn table(&self) -> Rc<BoundTable> {
-        self.serving.table.load()
+        self.table.load()
     }
 
     /// Who is at the other end.
@@ -99,18 +99,21 @@ impl Downstream {
     }
 }
 
-/// Serves until the client or the worker ends it.
-pub async fn serve(stream: TcpStream, remote: SocketAddr, serving: Rc<Serving>, life: &Life) {
-    let Ok(local) = stream.local_addr() else { return };
-    // Refused only for a socket that is dead already; the first read will say so.
-    let _ = stream.set_nodelay(true);
+/// Serves with the routes of `table` until the client or the worker ends it.
+pub async fn serve(
+    stream: TcpStream,
+    Ends { remote, local }: Ends,
+    table: View<BoundTable>,
+    serving: Rc<Serving>,
+    life: &Life,
+) {
     let detecting = pin!(Prefixed::detect(stream));
     let Some(Ok((stream, spoken))) = life.guard(detecting).await else { return };
     let address = remote.ip().to_canonical().to_string();
     let address_text =
         HeaderValue::from_str(&address).unwrap_or_else(|_| HeaderValue::from_static("-"));
     let peer = Peer { remote, local, address_text };
-    let downstream = Rc::new(Downstream { serving, peer, spoken });
+    let downstream = Rc::new(Downstream { table, serving, peer, spoken });
     let service = service_fn(move |request| exchange::serve(Rc::clone(&downstream), request));
     // A connection's end has no one to be told to: requests on it have their own accounts.
     match spoken {

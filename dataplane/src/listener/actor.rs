@@ -13,8 +13,11 @@ use fairway_shared::id::WorkerSlot;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use super::bound::BoundListener;
+use super::dispatch;
 use super::lives::Lives;
-use crate::http::connection::{self, Serving};
+use crate::http::connection::Serving;
+use crate::worker::published::View;
 
 /// Pause after an accept that failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -23,6 +26,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct ListenerActor {
     bound: SocketAddr,
     socket: Option<TcpListener>,
+    listener: View<BoundListener>,
     serving: Rc<Serving>,
     lives: Rc<Lives>,
     accepting: Option<JoinHandle<()>>,
@@ -62,20 +66,30 @@ impl ListenerActor {
     pub fn new(
         bound: SocketAddr,
         socket: std::net::TcpListener,
+        listener: View<BoundListener>,
         serving: Rc<Serving>,
     ) -> io::Result<(Self, Rc<Lives>)> {
         socket.set_nonblocking(true)?;
         let socket = Some(TcpListener::from_std(socket)?);
         let lives = Rc::<Lives>::default();
         let count = Rc::clone(&lives);
-        let borrowed = BTreeMap::new();
-        let is_draining = false;
-        Ok((Self { bound, socket, serving, lives, accepting: None, borrowed, is_draining }, count))
+        let actor = Self {
+            bound,
+            socket,
+            listener,
+            serving,
+            lives,
+            accepting: None,
+            borrowed: BTreeMap::new(),
+            is_draining: false,
+        };
+        Ok((actor, count))
     }
 
     fn accept_from(&self, socket: TcpListener) -> JoinHandle<()> {
         let (serving, lives) = (Rc::clone(&self.serving), Rc::clone(&self.lives));
-        tokio::task::spawn_local(accept(self.bound, socket, serving, lives))
+        let listener = self.listener.clone();
+        tokio::task::spawn_local(accept(self.bound, socket, listener, serving, lives))
     }
 }
 
@@ -149,13 +163,20 @@ impl Handler<Stop> for ListenerActor {
     }
 }
 
-async fn accept(bound: SocketAddr, socket: TcpListener, serving: Rc<Serving>, lives: Rc<Lives>) {
+async fn accept(
+    bound: SocketAddr,
+    socket: TcpListener,
+    listener: View<BoundListener>,
+    serving: Rc<Serving>,
+    lives: Rc<Lives>,
+) {
     loop {
         match socket.accept().await {
             Ok((stream, remote)) => {
-                let (serving, life) = (Rc::clone(&serving), lives.begin());
+                let (listener, serving) = (listener.load(), Rc::clone(&serving));
+                let life = lives.begin();
                 tokio::task::spawn_local(async move {
-                    connection::serve(stream, remote, serving, &life).await;
+                    dispatch::serve(stream, remote, listener, serving, &life).await;
                 });
             }
             // The client went away while it waited in the queue.

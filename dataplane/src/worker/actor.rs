@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 use crossbeam_channel::Receiver;
-use fairway_shared::id::{ClusterId, RouteTableId};
+use fairway_shared::id::ClusterId;
 use fairway_shared::ipc::message::{
     FromWorker, REPORT_INTERVAL_MS, SnapshotSource, ToWorker, WorkerSettings,
 };
@@ -24,6 +24,7 @@ use http::header::HeaderValue;
 use tokio::sync::Notify;
 
 use super::apply::{self, Plan};
+use super::bindings::Bindings;
 use super::link::Outbox;
 use super::prepare::Prepared;
 use super::published::Published;
@@ -31,6 +32,7 @@ use super::subscribe::{News, Verdict, Verdicts};
 use crate::cluster::handle::ClusterHandle;
 use crate::http::connection::Serving;
 use crate::listener::actor::{Borrow, Drain, ListenerActor, Return};
+use crate::listener::bound::BoundListener;
 use crate::listener::lives::Lives;
 use crate::route::bound::BoundTable;
 use crate::telemetry::histogram::Histogram;
@@ -48,7 +50,7 @@ pub struct WorkerActor {
     verdicts: Option<Verdicts>,
     applied: Option<Arc<Prepared>>,
     clusters: BTreeMap<ClusterId, Rc<ClusterHandle>>,
-    tables: BTreeMap<RouteTableId, Rc<BoundTable>>,
+    bindings: Bindings,
     listeners: BTreeMap<SocketAddr, Slot>,
     applying: Option<Applying>,
     unrouted: Rc<RequestFigures>,
@@ -59,8 +61,7 @@ pub struct WorkerActor {
 
 /// One wanted address.
 pub struct Slot {
-    table: RouteTableId,
-    published: Published<BoundTable>,
+    published: Published<BoundListener>,
     state: SlotState,
 }
 
@@ -103,7 +104,7 @@ impl WorkerActor {
             verdicts: None,
             applied: None,
             clusters: BTreeMap::new(),
-            tables: BTreeMap::new(),
+            bindings: Bindings::default(),
             listeners: BTreeMap::new(),
             applying: None,
             unrouted: Rc::default(),
@@ -148,25 +149,19 @@ impl WorkerActor {
     fn swap(&mut self, ctx: &mut Context<Self>) {
         let Some(mut applying) = self.applying.take() else { return };
         let begun = Instant::now();
-        for id in &applying.plan.bind {
-            if let Some(routes) = applying.prepared.tables.get(id) {
-                let bound = BoundTable::new(Arc::clone(routes), &self.clusters);
-                self.tables.insert(id.clone(), Rc::new(bound));
-            }
-        }
+        self.bindings.bind(&applying.plan, &applying.prepared, &self.clusters);
         for (address, id) in &applying.plan.addresses {
-            let Some(table) = self.tables.get(id) else { continue };
+            let Some(listener) = self.bindings.listener(id) else { continue };
             match self.listeners.get_mut(address) {
                 Some(slot) => {
-                    slot.table.clone_from(id);
-                    slot.published.publish(Rc::clone(table));
+                    slot.published.publish(Rc::clone(listener));
                     if matches!(slot.state, SlotState::Refused(_)) {
                         slot.state = SlotState::Asked;
                     }
                 }
                 None => {
-                    let published = Published::new(Rc::clone(table));
-                    let slot = Slot { table: id.clone(), published, state: SlotState::Asked };
+                    let published = Published::new(Rc::clone(listener));
+                    let slot = Slot { published, state: SlotState::Asked };
                     self.listeners.insert(*address, slot);
                 }
             }
@@ -199,7 +194,8 @@ impl WorkerActor {
         for id in &plan.stop {
             self.clusters.remove(id);
         }
-        self.tables.retain(|id, _| prepared.tables.contains_key(id));
+        let tables = self.bindings.retain(&prepared);
+        self.retire(tables, ctx);
         let listeners =
             report::listeners(&prepared.snapshot, &self.settings, |address| {
                 match &self.listeners.get(&address)?.state {
@@ -229,6 +225,17 @@ impl WorkerActor {
         }
     }
 
+    /// Connections that outlive their chain or listener may use its routes as long as they may
+    /// drain, and find none afterwards.
+    fn retire(&self, tables: Vec<Published<BoundTable>>, ctx: &mut Context<Self>) {
+        if !tables.is_empty() {
+            let limit = Duration::from_millis(u64::from(self.settings.drain_ms));
+            ctx.run_later(limit, move |_, _| {
+                tables.iter().for_each(|table| table.publish(BoundTable::default()));
+            });
+        }
+    }
+
     fn answer(&self, verdict: Verdict) {
         if let Some(verdicts) = &self.verdicts {
             // One offer at a time, so there is room; a helper that is gone needs no answer.
@@ -246,7 +253,6 @@ impl WorkerActor {
         if let Some(slot) = self.listeners.get_mut(&wanted) {
             let opened = outcome.and_then(|(bound, socket)| {
                 let serving = Rc::new(Serving {
-                    table: slot.published.view(),
                     server_header: self
                         .settings
                         .server_header
@@ -255,7 +261,7 @@ impl WorkerActor {
                     unrouted: Rc::clone(&self.unrouted),
                     random: RefCell::default(),
                 });
-                let opened = ListenerActor::new(bound, socket, serving);
+                let opened = ListenerActor::new(bound, socket, slot.published.view(), serving);
                 let (actor, lives) = opened.map_err(|error| format!("{bound}: {error}"))?;
                 Ok(SlotState::Open { bound, address: actor.start(), lives })
             });

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use fairway_shared::id::{ClusterId, RouteTableId};
+use fairway_shared::id::{ClusterId, ListenerId, RouteTableId};
 use fairway_shared::ipc::message::WorkerSettings;
 use fairway_shared::snapshot::Snapshot;
 use fairway_shared::snapshot::diff::diff;
-use fairway_shared::snapshot::listener::{Listener, ListenerKind};
+use fairway_shared::snapshot::listener::{ChainAction, Listener};
 
 /// See the module.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -19,8 +19,11 @@ pub struct Plan {
     pub update: Vec<ClusterId>,
     /// Tables that must be bound anew: they, or the set of clusters, changed.
     pub bind: BTreeSet<RouteTableId>,
-    /// Addresses to accept from, and which table serves them.
-    pub addresses: BTreeMap<SocketAddr, RouteTableId>,
+    /// Listeners that must be bound anew: they changed, or the set of clusters did and they
+    /// forward opaque bytes.
+    pub bind_listeners: BTreeSet<ListenerId>,
+    /// Addresses to accept from, and which listener has them.
+    pub addresses: BTreeMap<SocketAddr, ListenerId>,
     /// Clusters that no route of the new snapshot can reach.
     pub stop: Vec<ClusterId>,
 }
@@ -39,20 +42,28 @@ pub fn plan(old: &Snapshot, new: &Snapshot, settings: &WorkerSettings) -> Plan {
         }
     }
     let stop = changes.clusters.removed;
-    let bind = if start.is_empty() && stop.is_empty() {
-        changes.route_tables.upserted.into_iter().collect()
-    } else {
-        new.route_tables.keys().cloned().collect()
-    };
+    let mut bind: BTreeSet<_> = changes.route_tables.upserted.into_iter().collect();
+    let mut bind_listeners: BTreeSet<_> = changes.listeners.upserted.into_iter().collect();
+    if !start.is_empty() || !stop.is_empty() {
+        bind.extend(new.route_tables.keys().cloned());
+        let holds_clusters = new.listeners.iter().filter(|(_, listener)| holds_clusters(listener));
+        bind_listeners.extend(holds_clusters.map(|(id, _)| id.clone()));
+    }
     let mut addresses = BTreeMap::new();
-    for listener in new.listeners.values() {
-        let ListenerKind::Http { route_table } = &listener.kind else { continue };
+    for (id, listener) in &new.listeners {
         for address in wanted(listener, settings) {
             // Two listeners on one local address: the first by name has it.
-            addresses.entry(address).or_insert_with(|| route_table.clone());
+            addresses.entry(address).or_insert_with(|| id.clone());
         }
     }
-    Plan { start, update, bind, addresses, stop }
+    Plan { start, update, bind, bind_listeners, addresses, stop }
+}
+
+/// Does it forward opaque bytes, past all route tables?
+fn holds_clusters(listener: &Listener) -> bool {
+    let is_auto = |action: &ChainAction| matches!(action, ChainAction::AutoPassthrough);
+    listener.tcp_routes().next().is_some()
+        || listener.chains().iter().any(|chain| is_auto(&chain.action))
 }
 
 /// Where a listener wants to accept.
@@ -68,9 +79,10 @@ pub fn wanted(listener: &Listener, settings: &WorkerSettings) -> Vec<SocketAddr>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fairway_shared::id::{ListenerId, ServicePort, WorkerSlot};
+    use fairway_shared::id::{ServicePort, WorkerSlot};
     use fairway_shared::ipc::message::NodeIdentity;
     use fairway_shared::snapshot::cluster::{Balancer, Cluster, Endpoint, EndpointSet};
+    use fairway_shared::snapshot::listener::{ListenerKind, TcpRoute};
     use fairway_shared::snapshot::route::RouteTable;
     use std::sync::Arc;
 
@@ -141,6 +153,20 @@ mod tests {
     fn a_new_cluster_binds_every_table_anew() {
         let plan = plan(&snapshot(&["a"]), &snapshot(&["a", "b"]), &settings());
         assert_eq!((plan.start, plan.bind.len()), (vec![id("b")], 1));
+    }
+
+    #[test]
+    fn a_new_cluster_binds_only_listeners_of_opaque_bytes_anew() {
+        let with_tcp = |hosts: &[&str]| {
+            let mut snapshot = snapshot(hosts);
+            let http = snapshot.listeners[&ListenerId("0.0.0.0_80".into())].as_ref().clone();
+            let kind = ListenerKind::Tcp { route: TcpRoute::default() };
+            let tcp = Listener { port: 31400, kind, ..http };
+            snapshot.listeners.insert(ListenerId("0.0.0.0_31400".into()), Arc::new(tcp));
+            snapshot
+        };
+        let plan = plan(&with_tcp(&["a"]), &with_tcp(&["a", "b"]), &settings());
+        assert_eq!(plan.bind_listeners, [ListenerId("0.0.0.0_31400".into())].into());
     }
 
     #[test]

@@ -13,6 +13,7 @@
 
 pub mod actor;
 pub mod apply;
+pub mod bindings;
 pub mod boot;
 pub mod last_good;
 pub mod link;

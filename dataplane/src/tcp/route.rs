@@ -1,0 +1,50 @@
+//! Where the opaque bytes of a listener or chain go: weighted destinations bound to this
+//! worker's clusters (Istio contract 2.11).
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use fairway_shared::id::ClusterId;
+use fairway_shared::snapshot::listener::TcpRoute;
+
+use crate::cluster::handle::ClusterHandle;
+use crate::route::weights::Weights;
+
+/// See the module.
+#[derive(Debug)]
+pub struct BoundTcpRoute {
+    destinations: Box<[BoundDestination]>,
+    weights: Weights,
+    cursor: Cell<u32>,
+}
+
+/// One destination.
+#[derive(Debug)]
+pub struct BoundDestination {
+    /// `None` if the snapshot does not hold it: closed with flag `NC`.
+    pub cluster: Option<Rc<ClusterHandle>>,
+}
+
+impl BoundTcpRoute {
+    /// Finds the clusters that the route names.
+    pub fn new(spec: &TcpRoute, known: &BTreeMap<ClusterId, Rc<ClusterHandle>>) -> Self {
+        let destinations = spec
+            .destinations
+            .iter()
+            .map(|to| BoundDestination { cluster: known.get(&to.cluster).cloned() });
+        Self {
+            destinations: destinations.collect(),
+            weights: Weights::new(spec.destinations.iter().map(|to| to.weight)),
+            // Each worker begins elsewhere: workers share nothing and must not move in step.
+            cursor: Cell::new(fastrand::u32(..)),
+        }
+    }
+
+    /// The destination whose turn it is.
+    pub fn next(&self) -> Option<&BoundDestination> {
+        let step = self.cursor.get();
+        self.cursor.set(step.wrapping_add(1));
+        self.destinations.get(self.weights.choose(step))
+    }
+}
