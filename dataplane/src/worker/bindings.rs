@@ -57,7 +57,8 @@ impl Bindings {
     /// still use them.
     pub fn retain(&mut self, prepared: &Prepared) -> Vec<Published<BoundTable>> {
         self.listeners.retain(|id, _| prepared.snapshot.listeners.contains_key(id));
-        let gone = self.tables.extract_if(.., |id, _| !prepared.tables.contains_key(id));
-        gone.map(|(_, table)| table).collect()
+        let is_gone = |id: &&RouteTableId| !prepared.tables.contains_key(*id);
+        let gone: Vec<_> = self.tables.keys().filter(is_gone).cloned().collect();
+        gone.iter().filter_map(|id| self.tables.remove(id)).collect()
     }
 }
