@@ -17,8 +17,17 @@ use tracing::level_filters::LevelFilter;
 #[command(name = "fairway-control", version)]
 pub struct Settings {
     /// Directory with the configuration, read recursively: *.yaml, *.yml, *.json
-    #[arg(long, alias = "configDir", value_name = "DIR")]
-    pub config_dir: PathBuf,
+    #[arg(long, alias = "configDir", value_name = "DIR", conflicts_with_all = ["kube", "kube_context"])]
+    pub config_dir: Option<PathBuf>,
+    /// Read the configuration from a Kubernetes API server: the default without --config-dir
+    #[arg(long)]
+    pub kube: bool,
+    /// Context of the kubeconfig; without it the current one, or the pod's service account
+    #[arg(long, value_name = "NAME")]
+    pub kube_context: Option<String>,
+    /// Namespaces to watch; all by default
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', conflicts_with = "config_dir")]
+    pub watch_namespaces: Vec<String>,
     /// Address that the ports below are bound on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1", value_parser = address)]
     pub listen_address: IpAddr,
@@ -260,7 +269,7 @@ mod tests {
     #[test]
     fn a_complaint_is_one_line_that_names_flag_and_remedy() {
         for (flags, parts) in [
-            ("", ["--config-dir <DIR>", "is missing"]),
+            ("--config-dir d --kube", ["--config-dir <DIR>", "--kube"]),
             ("--config-dir d --nonsense", ["--nonsense", "--help"]),
             ("--config-dir d --grpc-prot 1", ["--grpc-prot", "did you mean --grpc-port?"]),
             ("--config-dir d --grpc-port 70000", ["`70000`", "--grpc-port <PORT>: allowed are 0"]),

@@ -23,6 +23,7 @@ use crate::args::{Settings, one_line};
 use crate::object::GatewayPod;
 use crate::publish::actor::Publisher;
 use crate::source::directory::{DirectoryError, DirectorySource, POLL_DEFAULT};
+use crate::source::kube::{ClusterAccess, ConnectError, KubeSource};
 use crate::store::actor::{SourceChanged, StoreActor};
 use crate::store::debounce::DebouncePolicy;
 use actor::CompileActor;
@@ -42,6 +43,8 @@ enum RunError {
     #[error("--config-dir: {0}")]
     Directory(#[from] DirectoryError),
     #[error(transparent)]
+    Cluster(#[from] ConnectError),
+    #[error(transparent)]
     Socket(#[from] SocketError),
     #[error(transparent)]
     Status(#[from] StatusError),
@@ -53,7 +56,7 @@ impl RunError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Directory(DirectoryError::NoThread(_)) => EXIT_FAILURE,
-            Self::Directory(_) => EXIT_USAGE,
+            Self::Directory(_) | Self::Cluster(_) => EXIT_USAGE,
             Self::Socket(_) | Self::Status(_) | Self::Runtime(_) => EXIT_FAILURE,
         }
     }
@@ -145,7 +148,7 @@ async fn run_until_signal(settings: &Settings, servers: Handle) -> Result<(), Ru
     let publisher = Publisher::start();
     // Held to the end: dropping it removes the socket's path.
     let _path = servers::start(&servers, sockets, &publisher).map_err(SocketError::from)?;
-    let source = start_pipeline(settings, &servers, publisher)?;
+    let source = start_pipeline(settings, &servers, publisher).await?;
     if let Some(descriptor) = settings.status_fd {
         status::write(descriptor, &status)?;
     }
@@ -160,12 +163,19 @@ async fn run_until_signal(settings: &Settings, servers: Handle) -> Result<(), Ru
     Ok(())
 }
 
+/// Where the objects come from.
+#[derive(Debug)]
+enum Source {
+    Directory(#[expect(dead_code, reason = "held for its end")] DirectorySource),
+    Cluster(#[expect(dead_code, reason = "held for its end")] KubeSource),
+}
+
 /// Source to store to compile to publisher.
-fn start_pipeline(
+async fn start_pipeline(
     settings: &Settings,
     servers: &Handle,
     publisher: Publisher,
-) -> Result<DirectorySource, DirectoryError> {
+) -> Result<Source, RunError> {
     let pod = GatewayPod {
         labels: settings.gateway_labels.clone(),
         namespace: settings.namespace.clone(),
@@ -178,7 +188,14 @@ fn start_pipeline(
         longest_ms: whole_ms(settings.debounce_max),
     };
     let store = StoreActor::new(policy, compiler.recipient()).start();
-    DirectorySource::start(&settings.config_dir, POLL_DEFAULT, move |events| {
-        store.do_send(SourceChanged(events));
-    })
+    let sink = move |events| store.do_send(SourceChanged(events));
+    if let Some(directory) = &settings.config_dir {
+        return Ok(Source::Directory(DirectorySource::start(directory, POLL_DEFAULT, sink)?));
+    }
+    let access = match &settings.kube_context {
+        Some(context) => ClusterAccess::Context(context.clone()),
+        None => ClusterAccess::Inferred,
+    };
+    let namespaces = &settings.watch_namespaces;
+    Ok(Source::Cluster(KubeSource::start(&access, namespaces, servers, sink).await?))
 }

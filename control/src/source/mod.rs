@@ -6,6 +6,7 @@
 //! | [`parse`] | the text of one file to objects and diagnostics; pure |
 //! | [`last_good`] | what of a broken file stays in force; pure |
 //! | [`directory`] | listing and watching a directory |
+//! | [`kube`] | watching an API server |
 //! | `documents`, `yaml`, `scalar`, `node` | text to documents to trees that know their lines |
 //! | `typed`, `misfit` | a tree to a Rust type; the field, line and wording of what does not fit |
 //! | `kinds` | which kinds are read, refused aloud or passed over |
@@ -17,6 +18,7 @@
 pub mod directory;
 mod documents;
 mod kinds;
+pub mod kube;
 pub mod last_good;
 mod misfit;
 mod node;

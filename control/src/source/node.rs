@@ -22,6 +22,28 @@ pub(super) enum Value {
     Mapping(Vec<(String, Node)>),
 }
 
+impl From<serde_json::Value> for Node {
+    /// Nodes without lines: the value comes from no file.
+    fn from(from: serde_json::Value) -> Self {
+        use serde_json::Value as Json;
+        let value = match from {
+            Json::Null => Value::Null,
+            Json::Bool(value) => Value::Bool(value),
+            Json::Number(number) => match (number.as_u64(), number.as_i64()) {
+                (Some(value), _) => Value::UInt(value),
+                (None, Some(value)) => Value::Int(value),
+                (None, None) => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+            },
+            Json::String(text) => Value::Text(text),
+            Json::Array(items) => Value::List(items.into_iter().map(Self::from).collect()),
+            Json::Object(entries) => Value::Mapping(
+                entries.into_iter().map(|(key, value)| (key, Self::from(value))).collect(),
+            ),
+        };
+        Self { line: 0, value }
+    }
+}
+
 impl Node {
     /// The value under `key`, if this is a mapping that has it and it is not null.
     pub(super) fn get(&self, key: &str) -> Option<&Node> {

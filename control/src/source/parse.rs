@@ -53,7 +53,7 @@ pub enum Entry {
 /// Parses the content of `file`, a path relative to the source's directory. Its ending tells YAML
 /// from JSON.
 pub fn parse_file(file: &str, content: &[u8]) -> ParsedFile {
-    let mut parsing = Parsing { file, parsed: ParsedFile::default() };
+    let mut parsing = Parsing { file: Some(file), parsed: ParsedFile::default() };
     if content.len() > FILE_BYTES_MAX {
         let message = format!("file of {} bytes exceeds {FILE_BYTES_MAX}", content.len());
         parsing.broken(Severity::Error, 0, message, "split it");
@@ -66,8 +66,28 @@ pub fn parse_file(file: &str, content: &[u8]) -> ParsedFile {
     parsing.parsed
 }
 
+/// Parses one object of a kind that is known, as an API server tells it. Findings name no place:
+/// they name the object.
+pub(super) fn parse_value(
+    kind: Kind,
+    kind_name: &str,
+    value: serde_json::Value,
+) -> (Vec<Arc<Object>>, Vec<Diagnostic>) {
+    let mut parsing = Parsing { file: None, parsed: ParsedFile::default() };
+    parsing.object(&Node::from(value), kind, kind_name);
+    let (mut objects, mut diagnostics) = (Vec::new(), parsing.parsed.diagnostics);
+    for entry in parsing.parsed.entries {
+        match entry {
+            Entry::Valid(object) => objects.push(object),
+            Entry::Invalid(finding) => diagnostics.push(*finding),
+        }
+    }
+    (objects, diagnostics)
+}
+
 struct Parsing<'a> {
-    file: &'a str,
+    /// `None` if the object comes from no file.
+    file: Option<&'a str>,
     parsed: ParsedFile,
 }
 
@@ -82,7 +102,7 @@ impl Parsing<'_> {
                 return self.broken(Severity::Error, line, message, "save the file as UTF-8");
             }
         };
-        let is_json = self.file.ends_with(".json");
+        let is_json = self.file.is_some_and(|file| file.ends_with(".json"));
         let (documents, errors) =
             read_documents(text, if is_json { Syntax::Json } else { Syntax::Yaml });
         for error in errors {
@@ -133,7 +153,7 @@ impl Parsing<'_> {
         }
         match read_object(node, kind) {
             Ok((meta, spec, unknown)) => {
-                let place = Some(self.place(node.line));
+                let place = self.place(node.line);
                 let object = Object { meta, place, spec };
                 unknown.into_iter().for_each(|field| self.unknown_field(&reference, &field));
                 self.parsed.entries.push(Entry::Valid(Arc::new(object)));
@@ -143,7 +163,7 @@ impl Parsing<'_> {
                     severity: Severity::Error,
                     code: "IST0106",
                     object: reference,
-                    place: Some(self.place(error.line)),
+                    place: self.place(error.line),
                     message: error.to_string(),
                     remedy: "correct the field".to_owned(),
                 };
@@ -158,7 +178,7 @@ impl Parsing<'_> {
             severity,
             code: "FWY0001",
             object: ObjectRef::default(),
-            place: Some(self.place(line)),
+            place: self.place(line),
             message,
             remedy: remedy.to_owned(),
         });
@@ -169,7 +189,7 @@ impl Parsing<'_> {
             severity: Severity::Warning,
             code: "FWY0002",
             object: reference.clone(),
-            place: Some(self.place(field.line)),
+            place: self.place(field.line),
             message: format!("unknown field {} has no effect", field.path),
             remedy: "check its spelling and where it stands".to_owned(),
         });
@@ -180,14 +200,14 @@ impl Parsing<'_> {
             severity: Severity::Warning,
             code: "FWY0003",
             object: reference_of(node, kind),
-            place: Some(self.place(node.line)),
+            place: self.place(node.line),
             message: format!("{kind} of {api_version} is not supported and has no effect"),
             remedy: "remove it, or do not rely on it".to_owned(),
         });
     }
 
-    fn place(&self, line: u32) -> Place {
-        Place { file: self.file.to_owned(), line }
+    fn place(&self, line: u32) -> Option<Place> {
+        self.file.map(|file| Place { file: file.to_owned(), line })
     }
 }
 
