@@ -22,7 +22,8 @@ use super::request::{self, Head, Upgrade};
 use super::response::{Account, ReplyBody, UpstreamBody, grpc_status};
 use super::tunnel;
 use crate::clock;
-use crate::route::action::{ActionKind, Direct, Forward};
+use crate::route::action::{ActionKind, Direct, Forward, Target};
+use crate::route::affinity;
 use crate::route::bound::BoundTable;
 use crate::route::cors::{Cors, Verdict};
 use crate::route::edit::Edits;
@@ -172,8 +173,10 @@ impl Exchange<'_> {
         if let Some(expected) = per_try.or(timeout) {
             request::set_expected_timeout(&mut parts.headers, expected);
         }
+        let affinity = self.affinity(target, &parts);
         let forwarding = Forwarding {
             downstream: self.downstream,
+            key: affinity.key,
             cluster,
             limits: limits.clone(),
             retry: forward.retry.as_deref(),
@@ -195,7 +198,21 @@ impl Exchange<'_> {
             account.set_grpc_status(grpc_status(answer.response.headers()));
         }
         let requests_max = cluster.policy.load().requests_per_connection_max;
-        self.respond(answer, client_end, &on_response, limits.deadline(), requests_max)
+        let mut response =
+            self.respond(answer, client_end, &on_response, limits.deadline(), requests_max)?;
+        if let Some(cookie) = affinity.issued {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+        }
+        Ok(response)
+    }
+
+    /// What decides the endpoint, where the destination says so.
+    fn affinity(&self, target: &Target, parts: &Parts) -> affinity::Found {
+        let Some(affinity) = &target.affinity else { return affinity::Found::default() };
+        let Parts { method, uri, headers, .. } = parts;
+        let peer = self.downstream.peer().remote.ip();
+        let asked = affinity::Asked { method, uri, headers, peer };
+        affinity.find(asked, || self.downstream.random().u64(..))
     }
 
     /// The route's timeout, or a shorter one that a gRPC client asks for.

@@ -145,6 +145,8 @@ pub struct Forwarding<'a> {
     pub version: Version,
     /// A gRPC request.
     pub is_grpc: bool,
+    /// What decides the endpoint where the cluster hashes.
+    pub key: Option<u64>,
 }
 
 /// A way to an endpoint.
@@ -226,7 +228,7 @@ impl Forwarding<'_> {
     ) -> Result<Answer, ProxyError> {
         let begun = self.limits.per_try.map(|_| clock::now());
         loop {
-            let picked = subset.pick(&tries.tried, &mut self.downstream.random());
+            let picked = subset.pick(self.key, &tries.tried, &mut self.downstream.random());
             let host = Rc::clone(picked.ok_or(ProxyError::NoHealthyUpstream)?);
             let may_repeat = tries.left > 0;
             if may_repeat && self.retry.is_some_and(|retry| retry.ignore_previous_hosts) {

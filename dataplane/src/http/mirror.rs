@@ -71,6 +71,7 @@ async fn send(
         retry: None,
         version: Version::HTTP_11,
         is_grpc: false,
+        key: None,
     };
     if let Ok((answer, _)) = forwarding.run(outgoing, &mut BodySource::Ready(Some(body))).await {
         let requests_max = cluster.policy.load().requests_per_connection_max;

@@ -14,6 +14,7 @@ use http::StatusCode;
 use http::header::HeaderValue;
 use regex::bytes::Regex;
 
+use super::affinity::Affinity;
 use super::cors::Cors;
 use super::edit::Edits;
 use super::redirect::Redirect;
@@ -83,6 +84,8 @@ pub struct Target {
     pub request_edits: Box<[Edits]>,
     /// Operations on the response, in order of application.
     pub response_edits: Box<[Edits]>,
+    /// What decides the endpoint, if the cluster hashes.
+    pub affinity: Option<Affinity>,
 }
 
 /// Where copies go.
@@ -207,6 +210,7 @@ impl Target {
             cluster,
             request_edits: ordered(&route.headers.request, &destination.headers.request)?,
             response_edits: ordered(&route.headers.response, &destination.headers.response)?,
+            affinity: destination.hash.as_deref().map(Affinity::new).transpose()?,
         })
     }
 

@@ -4,6 +4,7 @@
 //! while the worker serves.
 
 pub mod action;
+pub mod affinity;
 pub mod bound;
 pub mod cors;
 pub mod edit;

@@ -24,11 +24,16 @@ impl Weights {
 
     /// The choice at the `step`-th turn; 0 if there is nothing to choose.
     pub fn choose(&self, step: u32) -> usize {
+        self.at(step.wrapping_mul(STEP))
+    }
+
+    /// The choice at a place of the unit interval, in units of 2⁻³².
+    pub fn at(&self, place: u32) -> usize {
         let [.., total] = *self.cumulative else { return 0 };
         if self.cumulative.len() == 1 || total == 0 {
             return 0;
         }
-        let place = (u128::from(step.wrapping_mul(STEP)) * u128::from(total)) >> 32;
+        let place = (u128::from(place) * u128::from(total)) >> 32;
         self.cumulative.partition_point(|upper| u128::from(*upper) <= place)
     }
 }

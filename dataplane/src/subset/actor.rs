@@ -9,7 +9,7 @@ use std::sync::Arc;
 use actix::{Actor, Context, Handler, Message};
 use fairway_shared::snapshot::cluster::{Cluster, EndpointSet};
 
-use super::balance::SubsetView;
+use super::balance::{Members, SubsetView};
 use super::host::Host;
 use crate::worker::published::{Published, View};
 
@@ -50,8 +50,8 @@ impl Handler<ApplyEndpoints> for SubsetActor {
     type Result = ();
 
     fn handle(&mut self, next: ApplyEndpoints, _: &mut Self::Context) {
-        let cursor = self.published.view().load().cursor();
-        let view = view_of(&next, &mut self.hosts, cursor);
+        let turn = self.published.view().load().turn();
+        let view = view_of(&next, &mut self.hosts, turn);
         self.published.publish(view);
     }
 }
@@ -60,7 +60,7 @@ impl Handler<ApplyEndpoints> for SubsetActor {
 fn view_of(
     spec: &ApplyEndpoints,
     known: &mut HashMap<SocketAddr, Rc<Host>>,
-    cursor: u32,
+    turn: u32,
 ) -> SubsetView {
     let labels = &spec.cluster.labels;
     let selected = spec.endpoints.endpoints.iter().filter(|endpoint| {
@@ -76,7 +76,8 @@ fn view_of(
     }
     known.values().for_each(|gone| gone.retire());
     *known = kept;
-    SubsetView::new(hosts, spec.cluster.balancer, cursor)
+    let all = hosts.iter().map(|(host, _)| Rc::clone(host)).collect();
+    SubsetView::new(all, vec![Members { hosts, share: 1 }], spec.cluster.balancer, turn)
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
-//! Picks over a published view (Istio contract 3.3). Pure but for the view's own cursor; chance
-//! comes from the caller.
+//! What a cluster may use now, as requests see it: groups of hosts with shares of the traffic.
+//! A pick costs the same whether there are five hosts or five thousand.
 
-use std::cell::Cell;
 use std::rc::Rc;
 
 use fairway_shared::snapshot::cluster::Balancer;
 
+use super::group::Group;
+use super::hash;
 use super::host::Host;
 use crate::route::weights::Weights;
 
@@ -15,142 +16,80 @@ const DRAWS_MAX: usize = 5;
 /// The endpoints that one cluster may use now. Replaced whole on every change.
 #[derive(Debug)]
 pub struct SubsetView {
-    hosts: Box<[Rc<Host>]>,
-    weights: Box<[u32]>,
-    turns: Weights,
-    balancer: Balancer,
-    cursor: Cell<u32>,
+    all: Box<[Rc<Host>]>,
+    groups: Box<[Group]>,
+    shares: Weights,
+}
+
+/// Hosts that are equal but for their weights, and their share of the traffic.
+#[derive(Debug, Default)]
+pub struct Members {
+    /// With weights, which are positive.
+    pub hosts: Vec<(Rc<Host>, u32)>,
+    /// Relative to the other groups.
+    pub share: u32,
 }
 
 impl SubsetView {
-    /// `start` is where round robin begins: each worker draws its own, so that workers which
-    /// share nothing do not all begin with the same host.
-    pub fn new(hosts: Vec<(Rc<Host>, u32)>, balancer: Balancer, start: u32) -> Self {
-        let (hosts, weights): (Vec<_>, Vec<_>) = hosts.into_iter().unzip();
-        let turns = Weights::new(weights.iter().copied());
+    /// `all` are the hosts that the cluster has, whether they may be used or not. `turn` is where
+    /// round robin begins: each worker draws its own, so that workers which share nothing do not
+    /// all begin with the same host.
+    pub fn new(all: Vec<Rc<Host>>, groups: Vec<Members>, balancer: Balancer, turn: u32) -> Self {
+        let groups: Vec<Members> =
+            groups.into_iter().filter(|g| g.share > 0 && !g.hosts.is_empty()).collect();
         Self {
-            hosts: hosts.into(),
-            weights: weights.into(),
-            turns,
-            balancer,
-            cursor: Cell::new(start),
+            all: all.into(),
+            shares: Weights::new(groups.iter().map(|group| group.share)),
+            groups: groups.into_iter().map(|g| Group::new(g.hosts, balancer, turn)).collect(),
         }
     }
 
-    /// All of them.
+    /// All of them, whether they may be used or not.
     pub fn hosts(&self) -> &[Rc<Host>] {
-        &self.hosts
+        &self.all
     }
 
     /// Where the next round robin would go on.
-    pub fn cursor(&self) -> u32 {
-        self.cursor.get()
+    pub fn turn(&self) -> u32 {
+        self.groups.first().map_or(0, Group::turn)
     }
 
-    /// A host for the next request, none of `tried` if that can be helped; nothing if there is
-    /// no host at all.
-    pub fn pick(&self, tried: &[Rc<Host>], random: &mut fastrand::Rng) -> Option<&Rc<Host>> {
-        let mut chosen = self.draw(random)?;
-        for _ in 0..DRAWS_MAX {
+    /// A host for the next request, none of `tried` if that can be helped; nothing if no host may
+    /// be used. `key` is what a balancer that hashes goes by.
+    pub fn pick(
+        &self,
+        key: Option<u64>,
+        tried: &[Rc<Host>],
+        random: &mut fastrand::Rng,
+    ) -> Option<&Rc<Host>> {
+        let mut chosen = self.draw(key, 0, random)?;
+        for attempt in 1..=DRAWS_MAX {
             if !tried.iter().any(|host| Rc::ptr_eq(host, chosen)) {
                 break;
             }
-            chosen = self.draw(random)?;
+            chosen = self.draw(key, attempt, random)?;
         }
         Some(chosen)
     }
 
-    fn draw(&self, random: &mut fastrand::Rng) -> Option<&Rc<Host>> {
-        let count = self.hosts.len();
-        let index = match (count, self.balancer) {
-            (0, _) => return None,
-            (1, _) => 0,
-            // Without a key every host is as good as any other.
-            (_, Balancer::Random | Balancer::RingHash { .. } | Balancer::Maglev { .. }) => {
-                random.usize(..count)
+    fn draw(
+        &self,
+        key: Option<u64>,
+        attempt: usize,
+        random: &mut fastrand::Rng,
+    ) -> Option<&Rc<Host>> {
+        let group = match &*self.groups {
+            [] => return None,
+            [only] => only,
+            several => {
+                // A key's group is as constant as its host.
+                let place = key.map_or_else(|| random.u32(..), |key| hash::spread(key) as u32);
+                several.get(self.shares.at(place))?
             }
-            (_, Balancer::RoundRobin) => self.next_turn(),
-            (_, Balancer::LeastRequest) => self.less_busy(random.usize(..count), {
-                // A second host that is not the first.
-                random.usize(..count - 1)
-            }),
         };
-        self.hosts.get(index)
-    }
-
-    /// Equal weights go strictly in turn, others in proportion.
-    fn next_turn(&self) -> usize {
-        let turn = self.cursor.get();
-        self.cursor.set(turn.wrapping_add(1));
-        let is_even = self.weights.windows(2).all(|pair| pair[0] == pair[1]);
-        if is_even { turn as usize % self.hosts.len() } else { self.turns.choose(turn) }
-    }
-
-    /// Of two hosts the one with less load per weight; `second` skips over `first`.
-    fn less_busy(&self, first: usize, second: usize) -> usize {
-        let second = if second >= first { second + 1 } else { second };
-        let load = |index: usize| u64::from(self.hosts[index].active()) + 1;
-        let weight = |index: usize| u64::from(self.weights[index].max(1));
-        // a / wa <= b / wb without division.
-        if load(first) * weight(second) <= load(second) * weight(first) { first } else { second }
+        Some(group.draw(key, attempt, random))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::subset::host::Busy;
-
-    fn hosts(weights: &[u32]) -> Vec<(Rc<Host>, u32)> {
-        let address = |index: usize| ([127, 0, 0, 1], 9000 + index as u16).into();
-        weights.iter().enumerate().map(|(i, w)| (Rc::new(Host::new(address(i))), *w)).collect()
-    }
-
-    fn counts(view: &SubsetView, picks: usize) -> Vec<usize> {
-        let mut random = fastrand::Rng::with_seed(7);
-        let mut counts = vec![0; view.hosts().len()];
-        for _ in 0..picks {
-            let picked = view.pick(&[], &mut random).unwrap();
-            counts[view.hosts().iter().position(|host| Rc::ptr_eq(host, picked)).unwrap()] += 1;
-        }
-        counts
-    }
-
-    #[test]
-    fn round_robin_is_exactly_even_and_follows_weights() {
-        assert_eq!(
-            counts(&SubsetView::new(hosts(&[1, 1, 1]), Balancer::RoundRobin, 5), 300),
-            [100, 100, 100]
-        );
-        let weighted = counts(&SubsetView::new(hosts(&[3, 1]), Balancer::RoundRobin, 5), 400);
-        assert!(weighted[0].abs_diff(300) <= 2, "{weighted:?}");
-    }
-
-    #[test]
-    fn random_reaches_every_host_about_equally() {
-        for count in counts(&SubsetView::new(hosts(&[1; 4]), Balancer::Random, 0), 4000) {
-            assert!((850..1150).contains(&count), "{count}");
-        }
-    }
-
-    #[test]
-    fn least_request_avoids_the_busy_host() {
-        let hosts = hosts(&[1, 1, 1]);
-        let _load: Vec<Busy> = (0..10).map(|_| Busy::new(Rc::clone(&hosts[0].0))).collect();
-        let view = SubsetView::new(hosts, Balancer::LeastRequest, 0);
-        assert_eq!(counts(&view, 300)[0], 0);
-    }
-
-    #[test]
-    fn a_host_that_was_tried_is_avoided_while_there_is_another() {
-        let view = SubsetView::new(hosts(&[1, 1]), Balancer::RoundRobin, 0);
-        let tried = [Rc::clone(&view.hosts()[0])];
-        let mut random = fastrand::Rng::with_seed(1);
-        for _ in 0..20 {
-            assert!(!Rc::ptr_eq(view.pick(&tried, &mut random).unwrap(), &tried[0]));
-        }
-        let alone = SubsetView::new(vec![(Rc::clone(&tried[0]), 1)], Balancer::RoundRobin, 0);
-        assert!(alone.pick(&tried, &mut random).is_some());
-        assert!(SubsetView::new(vec![], Balancer::Random, 0).pick(&[], &mut random).is_none());
-    }
-}
+mod tests;

@@ -2,4 +2,8 @@
 
 pub mod actor;
 pub mod balance;
+pub mod group;
+pub mod hash;
 pub mod host;
+pub mod maglev;
+pub mod ring;

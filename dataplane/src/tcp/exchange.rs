@@ -20,7 +20,7 @@ pub async fn serve(
 ) {
     let Some(cluster) = route.next().and_then(|to| to.cluster.as_ref()) else { return };
     let (view, limit) = (cluster.subset.load(), cluster.policy.load().connect_timeout);
-    let picked = view.pick(&[], &mut serving.random.borrow_mut()).map(Rc::clone);
+    let picked = view.pick(None, &[], &mut serving.random.borrow_mut()).map(Rc::clone);
     let Some(busy) = picked.map(Busy::new) else { return };
     let connecting = connect::tcp(busy.host().address, limit);
     let Ok(mut upstream) = connecting.await else { return };
