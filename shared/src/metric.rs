@@ -61,6 +61,14 @@ metrics! {
         "Requests ended, by destination and outcome.";
     REQUEST_DURATION = "istio_request_duration_milliseconds", Kind::Histogram(ISTIO_BOUNDS),
         "Milliseconds from a request's head to the last byte of its response.";
+    TCP_OPENED = "istio_tcp_connections_opened_total", Kind::Counter,
+        "Connections of opaque bytes accepted for a destination.";
+    TCP_CLOSED = "istio_tcp_connections_closed_total", Kind::Counter,
+        "Connections of opaque bytes that ended, by outcome.";
+    TCP_SENT_BYTES = "istio_tcp_sent_bytes_total", Kind::Counter,
+        "Bytes sent to the clients of connections of opaque bytes.";
+    TCP_RECEIVED_BYTES = "istio_tcp_received_bytes_total", Kind::Counter,
+        "Bytes received from the clients of connections of opaque bytes.";
     WORKER_RESTARTS = "fairway_worker_restarts_total", Kind::Counter,
         "Worker processes started in the place of one that ended, by slot.";
     WORKER_STATE = "fairway_worker_state", Kind::Gauge,

@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use fairway_shared::id::{ClusterId, RouteTableId};
+use fairway_shared::id::{ClusterId, ListenerId, RouteTableId};
 use fairway_shared::snapshot::cluster::{Balancer, Cluster, UpstreamProtocol};
+use fairway_shared::snapshot::listener::Listener;
 use fairway_shared::snapshot::route::{RouteAction, RouteTable};
 
 use super::World;
@@ -22,8 +23,12 @@ const DEFAULT_CONNECT_TIMEOUT_MS: u32 = 10_000;
 /// How long a pooled connection idles where no rule says otherwise.
 const DEFAULT_IDLE_TIMEOUT_MS: u64 = 3_600_000;
 
-/// The clusters that routes and mirrors of these tables name, known or not, in key order.
-pub(super) fn reachable(tables: &BTreeMap<RouteTableId, Arc<RouteTable>>) -> BTreeSet<&ClusterId> {
+/// The clusters that routes and mirrors of these tables and listeners name, known or not, in key
+/// order.
+pub(super) fn reachable(
+    tables: &BTreeMap<RouteTableId, Arc<RouteTable>>,
+    listeners: &BTreeMap<ListenerId, Arc<Listener>>,
+) -> BTreeSet<ClusterId> {
     let hosts = tables.values().flat_map(|table| &table.virtual_hosts);
     let mut ids = BTreeSet::new();
     for route in hosts.flat_map(|host| &host.routes) {
@@ -32,7 +37,10 @@ pub(super) fn reachable(tables: &BTreeMap<RouteTableId, Arc<RouteTable>>) -> BTr
             ids.extend(forward.mirrors.iter().map(|mirror| &mirror.cluster));
         }
     }
-    ids
+    for route in listeners.values().flat_map(|listener| listener.tcp_routes()) {
+        ids.extend(route.destinations.iter().map(|to| &to.cluster));
+    }
+    ids.into_iter().cloned().collect()
 }
 
 /// The cluster of a key, unless its host, port or subset is unknown.

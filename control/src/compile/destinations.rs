@@ -19,7 +19,7 @@ use crate::object::virtual_service::{self as object, HttpRoute};
 /// is zero.
 pub(super) const SERVER_PORT: u16 = 0;
 /// Largest sum of weights.
-const WEIGHT_SUM_MAX: i64 = u32::MAX as i64;
+pub(super) const WEIGHT_SUM_MAX: i64 = u32::MAX as i64;
 
 /// Resolves the destinations of routes written in one namespace.
 #[derive(Clone, Copy)]
@@ -33,7 +33,12 @@ pub(super) struct Resolver<'w, 'a> {
 impl<'a> Resolver<'_, 'a> {
     /// The cluster of a destination, and findings for what is missing. Its port may be
     /// [`SERVER_PORT`].
-    fn resolve(&self, to: &object::Destination, field: &str, scope: &mut Scope<'_>) -> ClusterId {
+    pub(super) fn resolve(
+        &self,
+        to: &object::Destination,
+        field: &str,
+        scope: &mut Scope<'_>,
+    ) -> ClusterId {
         check_syntax(to, field, scope);
         let (host, service) = self.service(to, field, scope);
         let port = self.port(to, service, field, scope);
@@ -101,8 +106,7 @@ impl<'a> Resolver<'_, 'a> {
                     SERVER_PORT
                 }
                 (None, _) => {
-                    let what =
-                        format_args!("means `{}`, which has no port for HTTP", service.key());
+                    let what = format_args!("means `{}`, which has no TCP port", service.key());
                     scope.error(NOT_FOUND, field, what, "add a TCP port to the Service");
                     SERVER_PORT
                 }

@@ -32,7 +32,7 @@ pub(super) const PORT_NOT_OFFERED: &str = "IST0162";
 pub(super) const EMPTY_SUBSET: &str = "IST0173";
 /// A DestinationRule whose host is unknown.
 pub(super) const UNKNOWN_RULE_HOST: &str = "IST0174";
-/// TLS and TCP are read and checked, but not served.
+/// A protocol or a server that no gateway serves.
 pub(super) const NOT_SERVED: &str = "FWY0010";
 /// A field that is read and checked, but has no effect.
 pub(super) const NOT_IN_FORCE: &str = "FWY0011";
@@ -40,6 +40,8 @@ pub(super) const NOT_IN_FORCE: &str = "FWY0011";
 pub(super) const SERVER_CONFLICT: &str = "FWY0012";
 /// An endpoint is held back until its pod is known (Istio contract 4.2).
 pub(super) const ENDPOINT_HELD: &str = "FWY0013";
+/// A `tls` match lost a server name to an older chain of its port (Istio contract 2.11).
+pub(super) const SNI_CONFLICT: &str = "FWY0018";
 /// A delegate's route fits no match of its root (Istio contract 2.7).
 pub(super) const DELEGATE_CONFLICT: &str = "FWY0014";
 
@@ -89,6 +91,18 @@ pub(super) enum FieldPath {
     Match(usize, usize),
     /// `spec.http[i].route[j]`.
     Route(usize, usize),
+    /// `spec.tls[i]`.
+    Tls(usize),
+    /// `spec.tls[i].match[j]`.
+    TlsMatch(usize, usize),
+    /// `spec.tls[i].route[j]`.
+    TlsRoute(usize, usize),
+    /// `spec.tcp[i]`.
+    Tcp(usize),
+    /// `spec.tcp[i].match[j]`.
+    TcpMatch(usize, usize),
+    /// `spec.tcp[i].route[j]`.
+    TcpRoute(usize, usize),
     /// `spec.trafficPolicy`.
     Policy,
     /// `spec.trafficPolicy.portLevelSettings[i]`.
@@ -111,6 +125,12 @@ impl Display for FieldPath {
             Self::Http(i) => write!(f, "spec.http[{i}]"),
             Self::Match(i, j) => write!(f, "spec.http[{i}].match[{j}]"),
             Self::Route(i, j) => write!(f, "spec.http[{i}].route[{j}]"),
+            Self::Tls(i) => write!(f, "spec.tls[{i}]"),
+            Self::TlsMatch(i, j) => write!(f, "spec.tls[{i}].match[{j}]"),
+            Self::TlsRoute(i, j) => write!(f, "spec.tls[{i}].route[{j}]"),
+            Self::Tcp(i) => write!(f, "spec.tcp[{i}]"),
+            Self::TcpMatch(i, j) => write!(f, "spec.tcp[{i}].match[{j}]"),
+            Self::TcpRoute(i, j) => write!(f, "spec.tcp[{i}].route[{j}]"),
             Self::Policy => f.write_str("spec.trafficPolicy"),
             Self::PolicyPort(i) => write!(f, "spec.trafficPolicy.portLevelSettings[{i}]"),
             Self::Subset(i) => write!(f, "spec.subsets[{i}]"),

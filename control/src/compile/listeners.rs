@@ -10,12 +10,12 @@ use fairway_shared::id::{ListenerId, RouteTableId};
 use fairway_shared::snapshot::listener::{Listener, ListenerKind};
 use fairway_shared::snapshot::route::RouteTable;
 
-use super::chains;
+use super::chains::{self, Sources, tcp_route};
 use super::findings::{FieldPath, Findings, PORT_NOT_OFFERED, SERVER_CONFLICT};
 use super::gateways::{GatewayPlan, ServerClass, ServerPlan};
 use super::index::Index;
 use super::ports::GatewayServices;
-use super::virtual_hosts::{Bindings, route_table};
+use super::virtual_hosts::route_table;
 
 /// One listener to be: the servers merged onto it, all of one class, in merge order.
 pub(super) struct MergedPort<'g, 'a> {
@@ -142,20 +142,23 @@ pub(super) struct ListenerPlan {
 /// (Istio contract 1.6, outcomes).
 pub(super) fn listener(
     merged: &MergedPort<'_, '_>,
-    bindings: &Bindings<'_, '_>,
+    sources: Sources<'_, '_>,
+    findings: &mut Findings,
 ) -> Option<ListenerPlan> {
     let mut tables = Vec::new();
-    let kind = match merged.servers.first()?.server.class {
+    let first = *merged.servers.first()?;
+    let kind = match first.server.class {
         ServerClass::Http => {
             let id = merged.address.route_table();
-            tables.push((id.clone(), Arc::new(route_table(&merged.servers, bindings))));
+            tables.push((id.clone(), Arc::new(route_table(&merged.servers, sources.bindings))));
             ListenerKind::Http { route_table: id }
         }
         ServerClass::Tls => {
-            let chains = chains::chains(merged, bindings, &mut tables);
-            (!chains.is_empty()).then_some(ListenerKind::Tls { chains })?
+            let made = chains::chains(merged, sources, findings);
+            tables.extend(made.tables);
+            (!made.chains.is_empty()).then_some(ListenerKind::Tls { chains: made.chains })?
         }
-        ServerClass::Tcp => return None,
+        ServerClass::Tcp => ListenerKind::Tcp { route: tcp_route(first, sources)? },
     };
     let listener = Arc::new(described(merged, kind));
     Some(ListenerPlan { id: merged.address.listener(), listener, tables })

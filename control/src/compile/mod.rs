@@ -7,15 +7,16 @@
 //! | `index` | the config set | objects by kind, host, name and address |
 //! | `rules` | DestinationRules | the rule in force for a host |
 //! | `gateways` | Gateways | servers with class, port and hosts |
-//! | `virtual_services`, `routes`, `delegates` | VirtualServices | flat routes |
+//! | `virtual_services`, `routes`, `delegates`, `opaque` | VirtualServices | flat routes |
 //! | `listeners`, `chains` | servers | listeners, conflicts settled |
 //! | `virtual_hosts` | listeners, flat routes | route tables |
-//! | `clusters`, `endpoints` | route tables, Services | what can be reached |
+//! | `clusters`, `auto_passthrough`, `endpoints` | what routes name, Services | what can be reached |
 //!
 //! No pass does I/O, reads a clock or draws a number. What is wrong with an object is a
 //! diagnostic; the object, or the broken part of it, is left out and its neighbours serve.
 
 mod actions;
+mod auto_passthrough;
 mod chains;
 mod clusters;
 mod cors;
@@ -30,6 +31,7 @@ mod index;
 mod listeners;
 mod matches;
 mod names;
+mod opaque;
 mod patterns;
 mod ports;
 mod quantities;
@@ -55,6 +57,7 @@ use fairway_shared::snapshot::cluster::{Cluster, EndpointSet};
 use fairway_shared::snapshot::route::RetryPolicy;
 
 use crate::object::{ConfigSet, Object};
+use chains::Sources;
 use findings::{EMPTY_SUBSET, FieldPath, Findings};
 pub(crate) use index::is_subset;
 use index::{Index, port_numbered};
@@ -92,13 +95,17 @@ pub fn compile(config: &ConfigSet) -> Compiled {
     let ports = listeners::merge(&world.index, &gateways, &mut findings);
 
     let (mut listeners, mut route_tables) = (BTreeMap::new(), BTreeMap::new());
-    for plan in ports.iter().filter_map(|port| listeners::listener(port, &bindings)) {
+    let sources = Sources { world: &world, bindings: &bindings };
+    for port in &ports {
+        let Some(plan) = listeners::listener(port, sources, &mut findings) else { continue };
         listeners.insert(plan.id, plan.listener);
         route_tables.extend(plan.tables);
     }
-    let clusters = clusters::reachable(&route_tables)
+    let mut reachable = clusters::reachable(&route_tables, &listeners);
+    reachable.extend(auto_passthrough::reachable(&world, &listeners));
+    let clusters = reachable
         .into_iter()
-        .filter_map(|id| Some((id.clone(), Arc::new(clusters::cluster(&world, id)?))))
+        .filter_map(|id| Some((id.clone(), Arc::new(clusters::cluster(&world, &id)?))))
         .collect();
     let endpoints = endpoint_sets(&world, &clusters, &mut findings);
     let snapshot = Snapshot {

@@ -35,7 +35,7 @@ pub(super) struct PlacedRoute {
 
 /// Which Gateway servers a flat route is for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-struct Gate {
+pub(super) struct Gate {
     /// Written port; 0 = any.
     port: u32,
     /// Gateways; none = any.
@@ -43,7 +43,8 @@ struct Gate {
 }
 
 impl Gate {
-    fn admits(&self, gateway: &str, written_port: u16) -> bool {
+    /// Is it for that Gateway's server with that written port?
+    pub(super) fn admits(&self, gateway: &str, written_port: u16) -> bool {
         (self.port == 0 || self.port == u32::from(written_port))
             && (self.gateways.is_empty() || self.gateways.iter().any(|key| key == gateway))
     }
@@ -78,7 +79,8 @@ pub(super) fn flatten(
     for (nth, written) in matches.iter().enumerate() {
         let mut part = scope.part(FieldPath::Match(entry.at, nth));
         let mut predicates = read_match(written, &mut part);
-        let gate = read_gate(written, resolver.namespace, &mut part);
+        let tests = (written.port, &written.gateways[..]);
+        let gate = read_gate(tests, resolver.namespace, &mut part);
         if let Some(action) = &action {
             suit_path(&mut predicates, action, &mut part);
         }
@@ -123,12 +125,17 @@ fn suit_path(predicates: &mut Predicates, action: &Action, scope: &mut Scope<'_>
     }
 }
 
-fn read_gate(written: &HttpMatch, namespace: &str, scope: &mut Scope<'_>) -> Gate {
-    if written.port > u32::from(u16::MAX) {
-        scope.invalid("port", format_args!("is {}", written.port), "use 1 to 65535");
+/// Reads `port` and `gateways` of a match.
+pub(super) fn read_gate(
+    (port, written): (u32, &[String]),
+    namespace: &str,
+    scope: &mut Scope<'_>,
+) -> Gate {
+    if port > u32::from(u16::MAX) {
+        scope.invalid("port", format_args!("is {port}"), "use 1 to 65535");
     }
-    let mut gateways = Vec::with_capacity(written.gateways.len());
-    for name in &written.gateways {
+    let mut gateways = Vec::with_capacity(written.len());
+    for name in written {
         match GatewayRef::resolve(name, namespace) {
             Some(resolved) => gateways.push(resolved.key().unwrap_or("mesh").to_owned()),
             None => {
@@ -137,7 +144,7 @@ fn read_gate(written: &HttpMatch, namespace: &str, scope: &mut Scope<'_>) -> Gat
             }
         }
     }
-    Gate { port: written.port, gateways }
+    Gate { port, gateways }
 }
 
 /// Source tests compare with the gateway pod, and only where no gateways are named.

@@ -53,6 +53,15 @@ impl<'s, 'a> Bindings<'s, 'a> {
         Self { by_gateway }
     }
 
+    /// The VirtualServices whose hosts overlap a server's, in the order of Istio contract 2.3.
+    pub(super) fn reaching(
+        &self,
+        merged: MergedServer<'_, '_>,
+    ) -> impl Iterator<Item = &'s BoundService<'a>> {
+        let bound = self.of(&merged.gateway.key).iter().map(|bound| bound.service);
+        bound.filter(move |service| !names(service, &merged.server.hosts).is_empty())
+    }
+
     fn of(&self, gateway: &str) -> &[Bound<'s, 'a>] {
         self.by_gateway.get(gateway).map_or(&[], Vec::as_slice)
     }

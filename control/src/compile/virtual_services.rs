@@ -7,11 +7,10 @@ use super::World;
 use super::actions::check_lent;
 use super::delegates;
 use super::destinations::Resolver;
-use super::findings::{
-    DELEGATE_CONFLICT, DUBIOUS, FieldPath, Findings, NOT_FOUND, NOT_SERVED, Scope,
-};
+use super::findings::{DELEGATE_CONFLICT, DUBIOUS, FieldPath, Findings, NOT_FOUND, Scope};
 use super::index::Named;
 use super::names::{GatewayRef, Visibility, canonical_pattern, export_to_problem, full_host};
+use super::opaque::{OpaqueRoute, Owner, read_tcp_entry, read_tls_entry};
 use super::patterns::PatternMap;
 use super::routes::{Entry, FlatRoute, Reachability, flatten};
 use crate::object::virtual_service::{Delegate, HttpRoute, VirtualService};
@@ -28,6 +27,10 @@ pub(super) struct BoundService<'a> {
     pub(super) gateways: BTreeSet<String>,
     /// In the order written.
     pub(super) routes: Vec<FlatRoute>,
+    /// Of `tls`, in the order written.
+    pub(super) tls: Vec<OpaqueRoute>,
+    /// Of `tcp`, in the order written.
+    pub(super) tcp: Vec<OpaqueRoute>,
 }
 
 /// A usable VirtualService without hosts.
@@ -86,9 +89,11 @@ fn read_root<'a>(
         reachability.visit(at, &flat, &mut findings.scope(object, FieldPath::Http(at)));
         routes.extend(flat);
     }
+    let (tls, tcp) = reader.opaque_entries(&hosts, findings);
     let values = spec.export_to.iter().map(String::as_str);
     let visibility = Visibility::read(values, &object.meta.namespace);
-    (!is_broken).then_some(BoundService { service, visibility, hosts, gateways, routes })
+    let bound = BoundService { service, visibility, hosts, gateways, routes, tls, tcp };
+    (!is_broken).then_some(bound)
 }
 
 fn read_delegate<'a>(
@@ -127,15 +132,7 @@ fn read_delegate<'a>(
 /// What roots and delegates have in common.
 fn check_common(spec: &VirtualService, scope: &mut Scope<'_>) {
     if spec.http.is_empty() && spec.tls.is_empty() && spec.tcp.is_empty() {
-        scope.invalid("", "has none of http, tls and tcp", "add http routes");
-    }
-    if !spec.hosts.is_empty() {
-        for (field, is_set) in [("tls", !spec.tls.is_empty()), ("tcp", !spec.tcp.is_empty())] {
-            if is_set {
-                let remedy = "only http routes serve";
-                scope.warn(NOT_SERVED, field, "routes are not served yet", remedy);
-            }
-        }
+        scope.invalid("", "has none of http, tls and tcp", "add routes");
     }
     if let Some(problem) = export_to_problem(&spec.export_to) {
         scope.invalid("exportTo", problem, "list namespaces once, or `*` alone");
@@ -212,6 +209,27 @@ impl<'a> Reader<'_, 'a> {
         let origin = format!("{}#{at}", self.service.key());
         let mut scope = findings.scope(self.service.object, FieldPath::Http(at));
         flatten(Entry { at, origin: &origin, http }, self.resolver(), &mut scope)
+    }
+
+    /// The routes of `tls` and of `tcp`.
+    fn opaque_entries(
+        &self,
+        hosts: &[String],
+        findings: &mut Findings,
+    ) -> (Vec<OpaqueRoute>, Vec<OpaqueRoute>) {
+        let Named { object, spec } = self.service;
+        let key = self.service.key();
+        let (owner, resolver) = (Owner { key: &key, hosts }, self.resolver());
+        let (mut tls, mut tcp) = (Vec::new(), Vec::new());
+        for (at, entry) in spec.tls.iter().enumerate() {
+            let mut scope = findings.scope(object, FieldPath::Tls(at));
+            tls.extend(read_tls_entry(owner, (at, entry), resolver, &mut scope));
+        }
+        for (at, entry) in spec.tcp.iter().enumerate() {
+            let mut scope = findings.scope(object, FieldPath::Tcp(at));
+            tcp.extend(read_tcp_entry(owner, (at, entry), resolver, &mut scope));
+        }
+        (tls, tcp)
     }
 
     fn own_entry(&self, at: usize, http: &HttpRoute, findings: &mut Findings) -> Vec<FlatRoute> {

@@ -9,6 +9,7 @@ pub mod gateway;
 pub mod meta;
 pub mod pod;
 pub mod service;
+pub mod tcp_route;
 pub mod virtual_service;
 
 use std::collections::BTreeMap;

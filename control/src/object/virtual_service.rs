@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::tcp_route::{TcpRoute, TlsRoute};
+
 /// `spec`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -14,10 +16,10 @@ pub struct VirtualService {
     pub gateways: Vec<String>,
     /// HTTP routes.
     pub http: Vec<HttpRoute>,
-    /// TLS routes by SNI; `null` and `[]` alike mean none.
-    pub tls: Vec<serde_json::Value>,
+    /// TLS routes by SNI.
+    pub tls: Vec<TlsRoute>,
     /// TCP routes.
-    pub tcp: Vec<serde_json::Value>,
+    pub tcp: Vec<TcpRoute>,
     /// Visibility.
     #[serde(alias = "export_to")]
     pub export_to: Vec<String>,

@@ -12,6 +12,7 @@ use fairway_shared::snapshot::cluster::{Cluster, EndpointSet};
 use super::actor::{ApplySpec, ClusterActor, ClusterView};
 use crate::subset::actor::{ApplyEndpoints, SubsetActor};
 use crate::subset::balance::SubsetView;
+use crate::telemetry::connections::ConnectionFigures;
 use crate::telemetry::requests::RequestFigures;
 use crate::worker::published::View;
 
@@ -26,6 +27,8 @@ pub struct ClusterHandle {
     pub subset: View<SubsetView>,
     /// Its requests.
     pub figures: RequestFigures,
+    /// Its connections of opaque bytes.
+    pub connections: ConnectionFigures,
     /// Its open connections.
     pub open: Rc<Cell<u32>>,
     cluster_actor: Addr<ClusterActor>,
@@ -42,6 +45,7 @@ impl ClusterHandle {
             policy,
             subset: view,
             figures: RequestFigures::default(),
+            connections: ConnectionFigures::default(),
             open: Rc::default(),
             cluster_actor: cluster.start(),
             subset_actor: subset.start(),

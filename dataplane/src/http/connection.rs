@@ -4,6 +4,7 @@ use std::cell::{RefCell, RefMut};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::time::Duration;
 
 use http::header::HeaderValue;
 use hyper::server::conn::{http1, http2};
@@ -18,6 +19,8 @@ use crate::cluster::connect::LocalExecutor;
 use crate::listener::dispatch::Ends;
 use crate::listener::lives::Life;
 use crate::route::bound::BoundTable;
+use crate::tcp::buffers::Buffers;
+use crate::telemetry::connections::ConnectionFigures;
 use crate::telemetry::requests::RequestFigures;
 use crate::worker::published::View;
 
@@ -40,6 +43,12 @@ pub struct Serving {
     pub server_header: Option<HeaderValue>,
     /// Figures of requests that reach no cluster.
     pub unrouted: Rc<RequestFigures>,
+    /// Figures of connections that reach no cluster.
+    pub unrouted_connections: Rc<ConnectionFigures>,
+    /// What opaque bytes are moved with.
+    pub buffers: Rc<Buffers>,
+    /// Longest life of a connection after the order to finish.
+    pub drain: Duration,
     /// Chance, for balancing.
     pub random: RefCell<fastrand::Rng>,
 }

@@ -7,8 +7,9 @@ use tokio::net::TcpStream;
 
 use super::bound::{BoundKind, BoundListener};
 use super::lives::Life;
+use crate::clock;
 use crate::http::connection::{self, Serving};
-use crate::tcp::exchange;
+use crate::tcp::exchange::{self, Arrival, Target};
 
 /// The two ends of a connection, as far as routing and logs are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +42,10 @@ pub async fn serve(
             let route = Rc::clone(route);
             drop(listener);
             // Boxed: what is rare must not make every connection's task larger.
-            Box::pin(exchange::serve(stream, &route, &serving, life)).await;
+            let arrival =
+                Arrival { ends, begun: clock::now(), server_name: None, ahead: Vec::new() };
+            let target = Target::next_of(&route);
+            Box::pin(exchange::serve(stream, arrival, target, &serving, life)).await;
         }
         BoundKind::Tls(chains) => {
             tracing::debug!(chains = chains.len(), "closed: no client hello is read yet");

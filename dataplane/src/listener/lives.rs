@@ -94,6 +94,11 @@ impl Life {
         .await
     }
 
+    /// Has it been told to finish? Wakes the task if it is told later.
+    pub fn is_told_to_finish(&self, cx: &Context<'_>) -> bool {
+        self.listen(cx) == Order::Finish
+    }
+
     /// Runs a connection; the order to finish becomes a graceful shutdown.
     pub async fn drive<C: Future>(&self, mut connection: Pin<&mut C>, shut_down: Graceful<C>) {
         let mut is_told = false;

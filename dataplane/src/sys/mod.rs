@@ -6,6 +6,7 @@
 
 pub mod affinity;
 pub mod fd_pass;
+pub mod pipe;
 pub mod process;
 pub mod signal;
 pub mod socket;

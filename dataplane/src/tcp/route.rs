@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use fairway_shared::id::ClusterId;
 use fairway_shared::snapshot::listener::TcpRoute;
@@ -14,6 +15,12 @@ use crate::route::weights::Weights;
 /// See the module.
 #[derive(Debug)]
 pub struct BoundTcpRoute {
+    /// The VirtualService it came from.
+    pub origin: String,
+    /// Closed after this long without a byte; `None` = never.
+    pub idle_timeout: Option<Duration>,
+    /// Closed this long after it was accepted; `None` = never.
+    pub max_duration: Option<Duration>,
     destinations: Box<[BoundDestination]>,
     weights: Weights,
     cursor: Cell<u32>,
@@ -22,8 +29,14 @@ pub struct BoundTcpRoute {
 /// One destination.
 #[derive(Debug)]
 pub struct BoundDestination {
+    cluster: Option<Rc<ClusterHandle>>,
+}
+
+impl BoundDestination {
     /// `None` if the snapshot does not hold it: closed with flag `NC`.
-    pub cluster: Option<Rc<ClusterHandle>>,
+    pub fn cluster(&self) -> Option<&Rc<ClusterHandle>> {
+        self.cluster.as_ref()
+    }
 }
 
 impl BoundTcpRoute {
@@ -34,6 +47,9 @@ impl BoundTcpRoute {
             .iter()
             .map(|to| BoundDestination { cluster: known.get(&to.cluster).cloned() });
         Self {
+            origin: spec.origin.clone(),
+            idle_timeout: spec.idle_timeout_ms.map(Duration::from_millis),
+            max_duration: spec.max_duration_ms.map(Duration::from_millis),
             destinations: destinations.collect(),
             weights: Weights::new(spec.destinations.iter().map(|to| to.weight)),
             // Each worker begins elsewhere: workers share nothing and must not move in step.

@@ -8,6 +8,7 @@ use fairway_shared::ipc::message::{
 use fairway_shared::metric;
 use fairway_shared::snapshot::Snapshot;
 
+use super::connections::ConnectionFigures;
 use super::requests::RequestFigures;
 use crate::cluster::handle::ClusterHandle;
 use crate::worker::apply::wanted;
@@ -50,8 +51,14 @@ impl<'a> Collector<'a> {
         self.samples.extend(figures.samples(None, self.source));
     }
 
+    /// Connections that reached no cluster.
+    pub fn unrouted_connections(&mut self, figures: &ConnectionFigures) {
+        self.samples.extend(figures.samples(None, self.source));
+    }
+
     /// One cluster.
     pub fn cluster(&mut self, cluster: &ClusterHandle) {
+        self.samples.extend(cluster.connections.samples(Some(&cluster.id), self.source));
         self.samples.extend(cluster.figures.samples(Some(&cluster.id), self.source));
         let open = cluster.open.get();
         if open > 0 {

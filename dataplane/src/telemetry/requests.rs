@@ -69,11 +69,10 @@ impl RequestFigures {
     }
 }
 
-/// Istio contract 6.3.
-fn labels(
+/// The labels of all of a destination's figures (Istio contract 6.3).
+pub fn destination_labels(
     cluster: Option<&ClusterId>,
     source: &[(String, String)],
-    outcome: Outcome,
 ) -> Vec<(String, String)> {
     let host = cluster.map_or("unknown", |cluster| cluster.service.host.as_str());
     let mut names = host.split('.');
@@ -81,7 +80,6 @@ fn labels(
     // Only names below a namespace tell one.
     let namespace = names.next().filter(|_| names.next() == Some("svc")).unwrap_or("unknown");
     let subset = cluster.map_or("", |cluster| cluster.subset.as_str());
-    let protocol = if outcome.is_grpc { "grpc" } else { "http" };
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let mut labels = source.to_vec();
     labels.extend([
@@ -89,6 +87,19 @@ fn labels(
         pair("destination_service_name", service),
         pair("destination_service_namespace", namespace),
         pair("destination_subset", subset),
+    ]);
+    labels
+}
+
+fn labels(
+    cluster: Option<&ClusterId>,
+    source: &[(String, String)],
+    outcome: Outcome,
+) -> Vec<(String, String)> {
+    let protocol = if outcome.is_grpc { "grpc" } else { "http" };
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let mut labels = destination_labels(cluster, source);
+    labels.extend([
         pair("request_protocol", protocol),
         pair("response_code", &outcome.status.to_string()),
         pair("response_flags", &outcome.flags.to_string()),

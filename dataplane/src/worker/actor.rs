@@ -35,6 +35,8 @@ use crate::listener::actor::{Borrow, Drain, ListenerActor, Return};
 use crate::listener::bound::BoundListener;
 use crate::listener::lives::Lives;
 use crate::route::bound::BoundTable;
+use crate::tcp::buffers::Buffers;
+use crate::telemetry::connections::ConnectionFigures;
 use crate::telemetry::histogram::Histogram;
 use crate::telemetry::report;
 use crate::telemetry::requests::RequestFigures;
@@ -54,6 +56,8 @@ pub struct WorkerActor {
     listeners: BTreeMap<SocketAddr, Slot>,
     applying: Option<Applying>,
     unrouted: Rc<RequestFigures>,
+    unrouted_connections: Rc<ConnectionFigures>,
+    buffers: Rc<Buffers>,
     apply_seconds: Histogram,
     source_labels: Vec<(String, String)>,
     stop: Rc<Notify>,
@@ -108,6 +112,8 @@ impl WorkerActor {
             listeners: BTreeMap::new(),
             applying: None,
             unrouted: Rc::default(),
+            unrouted_connections: Rc::default(),
+            buffers: Rc::default(),
             apply_seconds: Histogram::new(report::APPLY_BOUNDS),
             source_labels,
             stop,
@@ -259,6 +265,9 @@ impl WorkerActor {
                         .as_deref()
                         .and_then(|value| HeaderValue::from_str(value).ok()),
                     unrouted: Rc::clone(&self.unrouted),
+                    unrouted_connections: Rc::clone(&self.unrouted_connections),
+                    buffers: Rc::clone(&self.buffers),
+                    drain: Duration::from_millis(u64::from(self.settings.drain_ms)),
                     random: RefCell::default(),
                 });
                 let opened = ListenerActor::new(bound, socket, slot.published.view(), serving);
@@ -306,6 +315,7 @@ impl WorkerActor {
     fn report(&self, nonce: u64) {
         let mut figures = report::Collector::new(&self.source_labels);
         figures.unrouted(&self.unrouted);
+        figures.unrouted_connections(&self.unrouted_connections);
         self.clusters.values().for_each(|cluster| figures.cluster(cluster));
         for slot in self.listeners.values() {
             if let SlotState::Open { bound, lives, .. } = &slot.state {
