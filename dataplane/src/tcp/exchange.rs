@@ -9,7 +9,7 @@ use super::buffers::Buffers;
 use super::direction::{Direction, Wire};
 use super::finished::Finished;
 use super::pump::{Counters, End, Limits, Pump};
-use super::route::{BoundDestination, BoundTcpRoute};
+use super::route::BoundTcpRoute;
 use crate::clock;
 use crate::cluster::connect;
 use crate::cluster::handle::ClusterHandle;
@@ -58,7 +58,7 @@ impl<'t> Target<'t> {
         let to = route.next();
         Self {
             origin: &route.origin,
-            cluster: to.and_then(BoundDestination::cluster),
+            cluster: to.and_then(|to| to.cluster.as_ref()),
             hash_source_ip: to.is_some_and(|to| to.hash_source_ip),
             idle_timeout: route.idle_timeout,
             max_duration: route.max_duration,

@@ -29,23 +29,19 @@ pub struct BoundTcpRoute {
 /// One destination.
 #[derive(Debug)]
 pub struct BoundDestination {
-    cluster: Option<Rc<ClusterHandle>>,
-}
-
-impl BoundDestination {
     /// `None` if the snapshot does not hold it: closed with flag `NC`.
-    pub fn cluster(&self) -> Option<&Rc<ClusterHandle>> {
-        self.cluster.as_ref()
-    }
+    pub cluster: Option<Rc<ClusterHandle>>,
+    /// The client's address is the consistent-hash key.
+    pub hash_source_ip: bool,
 }
 
 impl BoundTcpRoute {
     /// Finds the clusters that the route names.
     pub fn new(spec: &TcpRoute, known: &BTreeMap<ClusterId, Rc<ClusterHandle>>) -> Self {
-        let destinations = spec
-            .destinations
-            .iter()
-            .map(|to| BoundDestination { cluster: known.get(&to.cluster).cloned() });
+        let destinations = spec.destinations.iter().map(|to| BoundDestination {
+            cluster: known.get(&to.cluster).cloned(),
+            hash_source_ip: to.hash_source_ip,
+        });
         Self {
             origin: spec.origin.clone(),
             idle_timeout: spec.idle_timeout_ms.map(Duration::from_millis),
