@@ -8,11 +8,11 @@ use fairway_shared::id::RouteTableId;
 use fairway_shared::snapshot::listener::{ChainAction, TcpRoute, TlsChain};
 use fairway_shared::snapshot::route::RouteTable;
 
-use super::World;
 use super::findings::{FieldPath, Findings, SNI_CONFLICT};
 use super::listeners::{MergedPort, MergedServer};
 use super::server_tls::TlsPlan;
 use super::virtual_hosts::{Bindings, route_table};
+use super::{World, auto_passthrough};
 
 /// What chains are made from.
 #[derive(Clone, Copy)]
@@ -71,7 +71,12 @@ impl Chains {
                 let Some(route) = tcp_route(*one, sources) else { return };
                 ChainAction::Tcp { tls: tls.clone(), route }
             }
-            Some(TlsPlan::AutoPassthrough) => ChainAction::AutoPassthrough,
+            Some(TlsPlan::AutoPassthrough) => {
+                let hosts = one.server.hosts.iter();
+                let server_names = auto_passthrough::server_names(sources.world, hosts);
+                let action = ChainAction::AutoPassthrough;
+                return self.chains.push(TlsChain { name, server_names, action });
+            }
             Some(TlsPlan::Passthrough) => return self.add_passthrough(one, sources, findings),
             None => return,
         };

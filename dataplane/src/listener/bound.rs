@@ -11,6 +11,7 @@ use fairway_shared::snapshot::listener::{ChainAction, Listener, ListenerKind, Tl
 use crate::cluster::handle::ClusterHandle;
 use crate::route::bound::BoundTable;
 use crate::tcp::route::BoundTcpRoute;
+use crate::tcp::sni_dnat::SniClusters;
 use crate::worker::published::{Published, View};
 
 /// See the module.
@@ -42,7 +43,7 @@ pub enum BoundChain {
     /// Forwarded with its TLS as it came.
     Passthrough(Rc<BoundTcpRoute>),
     /// Forwarded as it came to the cluster that the server name spells.
-    AutoPassthrough,
+    AutoPassthrough(SniClusters),
 }
 
 /// What listeners are bound to.
@@ -69,7 +70,10 @@ impl Surroundings<'_> {
             ChainAction::Http { route_table, .. } => BoundChain::Http(self.table(route_table)),
             ChainAction::Tcp { route: to, .. } => BoundChain::Tcp(route(to)),
             ChainAction::Passthrough { route: to } => BoundChain::Passthrough(route(to)),
-            ChainAction::AutoPassthrough => BoundChain::AutoPassthrough,
+            ChainAction::AutoPassthrough => {
+                let clusters = SniClusters::new(&chain.server_names, self.clusters);
+                BoundChain::AutoPassthrough(clusters)
+            }
         }
     }
 }

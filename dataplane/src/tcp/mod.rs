@@ -3,6 +3,7 @@
 //! | file | owns |
 //! | --- | --- |
 //! | [`route`] | weighted destinations of a listener or chain |
+//! | [`sni_dnat`] | clusters by the server name that spells them |
 //! | [`exchange`] | one connection from route to last byte |
 //! | [`pump`] | both directions and their limits in time |
 //! | [`direction`] | one direction: back-pressure and half-close |
@@ -15,3 +16,4 @@ pub mod exchange;
 pub mod finished;
 pub mod pump;
 pub mod route;
+pub mod sni_dnat;
