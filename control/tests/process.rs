@@ -77,7 +77,10 @@ fn wait_until(what: &str, holds: impl Fn() -> bool) {
 }
 
 fn refused(args: &[&str]) -> Output {
-    Command::new(PROGRAM).args(args).output().unwrap()
+    // No cluster of whoever runs the tests is to be found.
+    let mut program = Command::new(PROGRAM);
+    program.args(args).env_remove("KUBECONFIG").env_remove("KUBERNETES_SERVICE_HOST");
+    program.env("HOME", "/no/such/home").output().unwrap()
 }
 
 /// Exit code and the only line.
@@ -113,7 +116,7 @@ fn control_tells_where_it_is_publishes_and_leaves_nothing_behind() {
 
 #[test]
 fn a_mistake_on_the_command_line_is_told_in_one_line() {
-    check_refusal(&[], 2, &["--config-dir"]);
+    check_refusal(&FREE_PORTS, 2, &["no cluster is configured", "--config-dir"]);
     check_refusal(&["--config-dir", "/", "--no-such"], 2, &["--no-such", "--help"]);
     check_refusal(&["--config-dir", "/", "--debug-port", "x"], 2, &["--debug-port", "65535"]);
     let nowhere = ["--config-dir", "/no/such/directory"];

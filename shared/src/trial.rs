@@ -56,7 +56,7 @@ pub fn try_routes<'t>(
 ) -> Vec<(&'t Arc<Route>, Option<Failure<'t>>)> {
     let mut tried = Vec::new();
     for route in &host.routes {
-        let failure = first_failure(&route.matches, request);
+        let failure = first_failure(&route.spec.matches, request);
         tried.push((route, failure));
         if failure.is_none() {
             break;

@@ -32,7 +32,7 @@ pub(super) fn reachable(
     let hosts = tables.values().flat_map(|table| &table.virtual_hosts);
     let mut ids = BTreeSet::new();
     for route in hosts.flat_map(|host| &host.routes) {
-        if let RouteAction::Forward(forward) = &route.action {
+        if let RouteAction::Forward(forward) = &route.spec.action {
             ids.extend(forward.destinations.iter().map(|to| &to.cluster));
             ids.extend(forward.mirrors.iter().map(|mirror| &mirror.cluster));
         }

@@ -23,13 +23,13 @@ fn write_route(route: &Route, out: &mut String) -> fmt::Result {
     if !route.name.is_empty() {
         write!(out, " name {}", route.name)?;
     }
-    write_match(&route.matches, out)?;
+    write_match(&route.spec.matches, out)?;
     write_action(route, out)
 }
 
 /// All that a route does, from the arrow on.
 fn write_action(route: &Route, out: &mut String) -> fmt::Result {
-    match &route.action {
+    match &route.spec.action {
         RouteAction::Forward(forward) => write_forward(forward, out)?,
         RouteAction::Redirect(redirect) => write_redirect(redirect, out)?,
         RouteAction::Direct(direct) => {
@@ -37,11 +37,11 @@ fn write_action(route: &Route, out: &mut String) -> fmt::Result {
             writeln!(out, " -> direct {} {body:?}", direct.status)?;
         }
     }
-    write_ops(&route.headers, "      ", out)?;
-    if let Some(cors) = &route.cors {
+    write_ops(&route.spec.headers, "      ", out)?;
+    if let Some(cors) = &route.spec.cors {
         write_cors(cors, out)?;
     }
-    route.fault.iter().try_for_each(|fault| write_fault(fault, out))
+    route.spec.fault.iter().try_for_each(|fault| write_fault(fault, out))
 }
 
 /// What a route asks of a request, on one line.

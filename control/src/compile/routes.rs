@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use fairway_shared::snapshot::route::{PathMatch, Route, RouteMatch};
+use fairway_shared::snapshot::route::{PathMatch, Route, RouteMatch, RouteSpec};
 
 use super::actions::{Action, fill_server_port, needs_server_port, read_action};
 use super::destinations::Resolver;
@@ -101,11 +101,13 @@ pub(super) fn flatten(
             route: Arc::new(Route {
                 name: route_name(&entry.http.name, &written.name),
                 origin: entry.origin.to_owned(),
-                matches: predicates.tests,
-                action: action_behind,
-                headers: action.headers.clone(),
-                cors: action.cors.clone(),
-                fault: action.fault.clone(),
+                spec: Arc::new(RouteSpec {
+                    matches: predicates.tests,
+                    action: action_behind,
+                    headers: action.headers.clone(),
+                    cors: action.cors.clone(),
+                    fault: action.fault.clone(),
+                }),
             }),
         });
     }
@@ -183,7 +185,7 @@ impl Reachability {
         }
         let mut is_new = flat.is_empty();
         for route in flat {
-            let key = (route.gate.clone(), route.route.matches.clone());
+            let key = (route.gate.clone(), route.route.spec.matches.clone());
             is_new |= self.seen.insert(key);
             if route.is_catch_all && route.gate == Gate::default() {
                 self.catch_all = Some(at);
@@ -202,7 +204,8 @@ pub(super) fn place(flat: &[FlatRoute], gateway: &str, written_port: u16) -> Vec
     for flat in flat.iter().filter(|flat| flat.gate.admits(gateway, written_port)) {
         let mut route = Arc::clone(&flat.route);
         if flat.needs_server_port {
-            fill_server_port(&mut Arc::make_mut(&mut route).action, written_port);
+            let spec = Arc::make_mut(&mut Arc::make_mut(&mut route).spec);
+            fill_server_port(&mut spec.action, written_port);
         }
         placed.push(PlacedRoute { is_catch_all: flat.is_catch_all, route });
         if flat.is_catch_all {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use fairway_shared::snapshot::route::{Route, RouteTable, VirtualHost};
+use fairway_shared::snapshot::route::{Route, RouteSpec, RouteTable, VirtualHost};
 
 use super::findings::{FieldPath, Findings, HOST_MISMATCH, NOT_FOUND};
 use super::gateways::GatewayPlan;
@@ -125,8 +125,24 @@ pub(super) fn route_table(
             }
         }
     }
-    let virtual_hosts = hosts.into_iter().map(|(domain, host)| host.finish(domain)).collect();
+    let mut virtual_hosts: Vec<_> =
+        hosts.into_iter().map(|(domain, host)| host.finish(domain)).collect();
+    share_specs(&mut virtual_hosts);
     RouteTable { virtual_hosts }
+}
+
+/// Lets routes that do the same share one specification.
+fn share_specs(hosts: &mut [Arc<VirtualHost>]) {
+    let mut known: HashSet<Arc<RouteSpec>> = HashSet::new();
+    for host in hosts {
+        for route in &mut Arc::make_mut(host).routes {
+            match known.get(&route.spec) {
+                None => drop(known.insert(Arc::clone(&route.spec))),
+                Some(same) if Arc::ptr_eq(same, &route.spec) => {}
+                Some(same) => Arc::make_mut(route).spec = Arc::clone(same),
+            }
+        }
+    }
 }
 
 /// The names under which a VirtualService is reached through a server.

@@ -115,7 +115,7 @@ fn taken(evidence: Evidence<'_>, route: &Route, answer: &mut wire::ExplainRespon
     (answer.found, answer.status) = (true, 0);
     answer.route = Some(to_wire::route(route));
     answer.actions = render::action_lines(route);
-    match &route.action {
+    match &route.spec.action {
         RouteAction::Forward(forward) => {
             answer.clusters = clusters::explained(evidence, forward);
             (answer.verdict, answer.status) = clusters::verdict(&answer.clusters);

@@ -24,10 +24,10 @@ pub(super) fn tried(
             name: route.name.clone(),
             origin: route.origin.clone(),
             object: Some(objects.origin(&route.origin)),
-            r#match: render::match_text(&route.matches),
+            r#match: render::match_text(&route.spec.matches),
             matched: failure.is_none(),
             failed: failure
-                .map(|failure| in_words(failure, route.matches.ignore_case, request))
+                .map(|failure| in_words(failure, route.spec.matches.ignore_case, request))
                 .unwrap_or_default(),
         };
     (0..).zip(rules).map(rule).collect()

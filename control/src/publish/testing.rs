@@ -7,7 +7,8 @@ use fairway_shared::snapshot::Snapshot;
 use fairway_shared::snapshot::cluster::{Cluster, Endpoint, EndpointSet};
 use fairway_shared::snapshot::listener::{Listener, ListenerKind};
 use fairway_shared::snapshot::route::{
-    Destination, Forward, HeaderOps, Route, RouteAction, RouteMatch, RouteTable, VirtualHost,
+    Destination, Forward, HeaderOps, Route, RouteAction, RouteMatch, RouteSpec, RouteTable,
+    VirtualHost,
 };
 
 use super::actor::{CompileResult, Publisher};
@@ -66,11 +67,13 @@ fn virtual_host(host: &str) -> VirtualHost {
     let route = Route {
         name: format!("to-{host}"),
         origin: "shop/shop#0".into(),
-        matches: RouteMatch::default(),
-        action: RouteAction::Forward(forward),
-        headers: HeaderOps::default(),
-        cors: None,
-        fault: None,
+        spec: Arc::new(RouteSpec {
+            matches: RouteMatch::default(),
+            action: RouteAction::Forward(forward),
+            headers: HeaderOps::default(),
+            cors: None,
+            fault: None,
+        }),
     };
     VirtualHost { domain: host.into(), routes: vec![Arc::new(route)], https_redirect: false }
 }

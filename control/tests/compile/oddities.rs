@@ -143,7 +143,7 @@ proptest! {
             let is_sorted = hosts.windows(2).all(|pair| pair[0].domain < pair[1].domain);
             prop_assert!(is_sorted, "{}", render(&compiled.snapshot));
             for host in hosts {
-                let mut routes = host.routes.iter().map(|route| takes_all(&route.matches));
+                let mut routes = host.routes.iter().map(|route| takes_all(&route.spec.matches));
                 let is_last = routes.by_ref().skip_while(|takes_all| !takes_all).all(|all| all);
                 prop_assert!(is_last, "{}", render(&compiled.snapshot));
             }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use fairway_shared::snapshot::route::Fault;
+use fairway_shared::snapshot::route::{Fault, Route};
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
@@ -29,7 +29,7 @@ use crate::route::cors::{Cors, Verdict};
 use crate::route::edit::Edits;
 use crate::route::predicate::RequestView;
 use crate::route::redirect;
-use crate::route::table::{CompiledRoute, Lookup};
+use crate::route::table::{Lookup, RouteIndex};
 
 /// Answers one request. Whatever goes wrong becomes a response.
 ///
@@ -103,7 +103,7 @@ impl Exchange<'_> {
         let mut response = match &route.action.kind {
             ActionKind::Forward(forward) => {
                 let forwarded =
-                    self.forward(parts, body, &table, route, forward, account, notes).await;
+                    self.forward(parts, body, &table, index, forward, account, notes).await;
                 forwarded.unwrap_or_else(|error| {
                     *notes = notes.and(error.flags());
                     error.reply(self.head.is_grpc)
@@ -140,12 +140,12 @@ impl Exchange<'_> {
         mut parts: Parts,
         body: Incoming,
         table: &BoundTable,
-        route: &CompiledRoute,
+        index: RouteIndex,
         forward: &Forward,
         account: &mut Account,
         notes: &mut Flags,
     ) -> Result<Response<ReplyBody>, ProxyError> {
-        let chosen = forward.weights.choose(table.step(forward.cursor));
+        let chosen = forward.weights.choose(table.step(index));
         let target = &forward.targets[chosen];
         let cluster = table.cluster(target.cluster).ok_or(ProxyError::ClusterNotFound)?;
         account.route_to(cluster);
@@ -155,7 +155,7 @@ impl Exchange<'_> {
             .map(|edits| EditedBy::new(edits, self.downstream, &self.head.view(&parts, &host)));
         let client_end = tunnel::End::take(&mut parts.extensions);
         request::prepare(&mut parts, self.head, self.downstream.peer());
-        self.rewrite(&mut parts, route, forward)?;
+        self.rewrite(&mut parts, table.routes.source(index), forward)?;
         let [on_request, on_response] = edited;
         on_request.apply(&mut parts.headers);
         if forward.authority.is_none()
@@ -224,7 +224,7 @@ impl Exchange<'_> {
     fn rewrite(
         &self,
         parts: &mut Parts,
-        route: &CompiledRoute,
+        route: &Route,
         forward: &Forward,
     ) -> Result<(), ProxyError> {
         if let Some(change) = &forward.path {
@@ -232,7 +232,7 @@ impl Exchange<'_> {
             let changed = change.apply(&path);
             if changed != path {
                 request::set_path(&mut parts.uri, &changed).ok_or_else(|| {
-                    tracing::debug!(route = route.source.origin, "rewrite makes no valid path");
+                    tracing::debug!(route = route.origin, "rewrite makes no valid path");
                     ProxyError::BadPath
                 })?;
                 request::set_original_path(&mut parts.headers, &path);

@@ -8,7 +8,7 @@ use fairway_shared::id::ClusterId;
 use fairway_shared::pattern;
 use fairway_shared::snapshot::route::{
     self, CorsPolicy, Destination, DirectResponse, Fault, PathMatch, PathRewrite, RetryPolicy,
-    Route, RouteAction, Share,
+    RouteAction, RouteSpec, Share,
 };
 use http::StatusCode;
 use http::header::HeaderValue;
@@ -18,7 +18,8 @@ use super::affinity::Affinity;
 use super::cors::Cors;
 use super::edit::Edits;
 use super::redirect::Redirect;
-use super::table::{Numbering, RouteError};
+use super::route_set::Numbering;
+use super::table::RouteError;
 use super::weights::Weights;
 
 /// What a route does.
@@ -61,8 +62,6 @@ pub struct Forward {
     pub targets: Box<[Target]>,
     /// Which target takes the next request.
     pub weights: Weights,
-    /// Number of the cursor that walks through `weights`, one per route.
-    pub cursor: u32,
     /// How the path changes.
     pub path: Option<PathChange>,
     /// Host sent upstream, before any header operation on Host.
@@ -121,7 +120,7 @@ pub enum PathChange {
 impl Action {
     /// # Errors
     /// The first value that HTTP or the regex library does not allow.
-    pub fn new(route: &Route, numbering: &mut Numbering) -> Result<Self, RouteError> {
+    pub fn new(route: &RouteSpec, numbering: &mut Numbering) -> Result<Self, RouteError> {
         let kind = match &route.action {
             RouteAction::Forward(forward) => {
                 ActionKind::Forward(Box::new(Forward::new(route, forward, numbering)?))
@@ -140,7 +139,7 @@ impl Action {
 }
 
 impl Direct {
-    fn new(route: &Route, source: &DirectResponse) -> Result<Self, RouteError> {
+    fn new(route: &RouteSpec, source: &DirectResponse) -> Result<Self, RouteError> {
         Ok(Self {
             status: status(source.status)?,
             body: bytes::Bytes::copy_from_slice(&source.body),
@@ -151,7 +150,7 @@ impl Direct {
 
 impl Forward {
     fn new(
-        route: &Route,
+        route: &RouteSpec,
         source: &route::Forward,
         numbering: &mut Numbering,
     ) -> Result<Self, RouteError> {
@@ -175,7 +174,6 @@ impl Forward {
         Ok(Self {
             targets: targets.into(),
             weights: Weights::new(source.destinations.iter().map(|d| d.weight)),
-            cursor: numbering.cursor(),
             path: path.map(|rewrite| PathChange::new(route, rewrite)).transpose()?,
             authority,
             timeout: source.timeout_ms.map(Duration::from_millis),
@@ -193,7 +191,7 @@ impl Target {
     /// With one destination route-level operations come first, with several the destination's
     /// (Istio contract 2.8).
     fn new(
-        route: &Route,
+        route: &RouteSpec,
         destination: &Destination,
         cluster: u32,
         is_split: bool,
@@ -224,7 +222,7 @@ impl Target {
 
 impl PathChange {
     /// Shared by rewrites and redirects.
-    pub(super) fn new(route: &Route, source: &PathRewrite) -> Result<Self, RouteError> {
+    pub(super) fn new(route: &RouteSpec, source: &PathRewrite) -> Result<Self, RouteError> {
         Ok(match source {
             PathRewrite::Full(text) => Self::Full(text.as_str().into()),
             PathRewrite::Prefix(text) => match &route.matches.path {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use fairway_shared::id::ClusterId;
 
-use super::table::RouteTable;
+use super::table::{RouteIndex, RouteTable};
 use crate::cluster::handle::ClusterHandle;
 
 /// See the module.
@@ -34,9 +34,9 @@ impl BoundTable {
         self.clusters.get(number as usize)?.as_ref()
     }
 
-    /// The next step of a cursor.
-    pub fn step(&self, cursor: u32) -> u32 {
-        let Some(cell) = self.cursors.get(cursor as usize) else { return 0 };
+    /// The next step of a route's cursor.
+    pub fn step(&self, index: RouteIndex) -> u32 {
+        let Some(cell) = self.cursors.get(self.routes.cursor(index) as usize) else { return 0 };
         let step = cell.get();
         cell.set(step.wrapping_add(1));
         step

@@ -11,6 +11,7 @@ pub mod edit;
 pub mod path_index;
 pub mod predicate;
 pub mod redirect;
+pub mod route_set;
 pub mod table;
 pub mod weights;
 

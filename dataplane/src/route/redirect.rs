@@ -1,6 +1,6 @@
 //! Redirects (Istio contract 2.8).
 
-use fairway_shared::snapshot::route::{self, Route};
+use fairway_shared::snapshot::route::{self, RouteSpec};
 use http::StatusCode;
 
 use super::action::{PathChange, status};
@@ -25,7 +25,7 @@ pub struct Redirect {
 impl Redirect {
     /// # Errors
     /// The first value that HTTP does not allow.
-    pub fn new(route: &Route, source: &route::Redirect) -> Result<Self, RouteError> {
+    pub fn new(route: &RouteSpec, source: &route::Redirect) -> Result<Self, RouteError> {
         Ok(Self {
             status: status(source.status)?,
             edits: Edits::new(&route.headers.response)?,
@@ -81,9 +81,7 @@ mod tests {
     /// Location of `redirect` for a request to `http://a.example:8080/api/x?q=1`, matched by the
     /// prefix `/api`.
     fn location(redirect: &route::Redirect) -> String {
-        let route = Route {
-            name: String::new(),
-            origin: String::new(),
+        let route = RouteSpec {
             matches: RouteMatch { path: PathMatch::Prefix("/api".into()), ..RouteMatch::default() },
             action: RouteAction::Direct(DirectResponse { status: 200, body: vec![] }),
             headers: HeaderOps::default(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fairway_shared::id::{ClusterId, ServicePort};
 use fairway_shared::snapshot::route::{
     Destination, DirectResponse, Forward, HeaderMatch, HeaderOps, PathMatch, QueryMatch, Route,
-    RouteAction, RouteMatch, RouteTable, StringMatch, VirtualHost,
+    RouteAction, RouteMatch, RouteSpec, RouteTable, StringMatch, VirtualHost,
 };
 use fairway_shared::trial;
 use http::HeaderMap;
@@ -18,11 +18,13 @@ fn route(name: String, matches: RouteMatch) -> Arc<Route> {
     Arc::new(Route {
         name: name.clone(),
         origin: name,
-        matches,
-        action: RouteAction::Direct(DirectResponse { status: 200, body: vec![] }),
-        headers: HeaderOps::default(),
-        cors: None,
-        fault: None,
+        spec: Arc::new(RouteSpec {
+            matches,
+            action: RouteAction::Direct(DirectResponse { status: 200, body: vec![] }),
+            headers: HeaderOps::default(),
+            cors: None,
+            fault: None,
+        }),
     })
 }
 
@@ -124,7 +126,7 @@ proptest! {
                 headers: &headers,
             };
             let found = match table.lookup(&request) {
-                Lookup::Route(index) => Some(table.route(index).source.name.clone()),
+                Lookup::Route(index) => Some(table.source(index).name.clone()),
                 _ => None,
             };
             let listed: Vec<_> =
@@ -151,7 +153,7 @@ fn clusters_are_numbered_once_however_often_they_are_named() {
     };
     let to = |host: &str| {
         let mut one = Arc::unwrap_or_clone(route(host.into(), RouteMatch::default()));
-        one.action = RouteAction::Forward(Forward {
+        Arc::make_mut(&mut one.spec).action = RouteAction::Forward(Forward {
             destinations: vec![Destination {
                 cluster: id(host),
                 weight: 1,
@@ -174,4 +176,45 @@ fn clusters_are_numbered_once_however_often_they_are_named() {
     let table = table::RouteTable::new(&source).unwrap();
     assert_eq!(table.clusters(), [id("b"), id("a")]);
     assert_eq!(table.cursors(), 3);
+}
+
+#[test]
+fn hosts_with_the_same_routes_share_what_is_compiled_but_not_cursors() {
+    let routes = |names: [&str; 2], shared: &[Arc<Route>]| -> Vec<Arc<Route>> {
+        let named = |(name, of): (&str, &Arc<Route>)| {
+            let (name, origin) = (name.to_owned(), name.to_owned());
+            Arc::new(Route { name, origin, spec: Arc::clone(&of.spec) })
+        };
+        names.into_iter().zip(shared).map(named).collect()
+    };
+    let path =
+        |text: &str| RouteMatch { path: PathMatch::Prefix(text.into()), ..Default::default() };
+    let shared = [route("x".into(), path("/x")), route("y".into(), path("/y"))];
+    let host = |domain: &str, names| {
+        let (domain, routes) = (domain.to_owned(), routes(names, &shared));
+        Arc::new(VirtualHost { domain, routes, https_redirect: false })
+    };
+    let source =
+        RouteTable { virtual_hosts: vec![host("a", ["ax", "ay"]), host("b", ["bx", "by"])] };
+    let table = table::RouteTable::new(&source).unwrap();
+    let headers = HeaderMap::new();
+    let found = |host, path| {
+        let request = RequestView {
+            host,
+            authority: host,
+            path,
+            query: None,
+            method: "GET",
+            scheme: "http",
+            headers: &headers,
+        };
+        match table.lookup(&request) {
+            Lookup::Route(index) => index,
+            other => panic!("{host}{path}: {other:?}"),
+        }
+    };
+    let (in_a, in_b) = (found("a", "/y"), found("b", "/y"));
+    assert_eq!((&*table.source(in_a).name, &*table.source(in_b).name), ("ay", "by"));
+    assert!(std::ptr::eq(table.route(in_a), table.route(in_b)));
+    assert_eq!((table.cursor(in_a), table.cursor(in_b)), (1, 3));
 }

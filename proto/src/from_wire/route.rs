@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use fairway_shared::id::RouteTableId;
 use fairway_shared::snapshot::route::{
-    CorsPolicy, HeaderMatch, PathMatch, QueryMatch, Route, RouteAction, RouteMatch, RouteTable,
-    StringMatch, VirtualHost,
+    CorsPolicy, HeaderMatch, PathMatch, QueryMatch, Route, RouteAction, RouteMatch, RouteSpec,
+    RouteTable, StringMatch, VirtualHost,
 };
 
 use super::action::{direct, fault, forward, header_ops, redirect};
@@ -46,15 +46,14 @@ fn route(from: wire::Route) -> Result<Arc<Route>, FieldError> {
         Action::Redirect(action) => RouteAction::Redirect(redirect(action).at("redirect")?),
         Action::Direct(action) => RouteAction::Direct(direct(action).at("direct")?),
     };
-    Ok(Arc::new(Route {
-        name: from.name,
-        origin: from.origin,
+    let spec = RouteSpec {
         matches: from.r#match.map(route_match).transpose().at("match")?.unwrap_or_default(),
         action,
         headers: header_ops(from.headers).at("headers")?,
         cors: from.cors.map(cors).transpose().at("cors")?.map(Arc::new),
         fault: from.fault.map(fault).transpose().at("fault")?.map(Arc::new),
-    }))
+    };
+    Ok(Arc::new(Route { name: from.name, origin: from.origin, spec: Arc::new(spec) }))
 }
 
 fn route_match(from: wire::RouteMatch) -> Result<RouteMatch, FieldError> {

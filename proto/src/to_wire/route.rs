@@ -33,18 +33,19 @@ fn virtual_host(from: &VirtualHost) -> wire::VirtualHost {
 
 /// One route.
 pub fn route(from: &Route) -> wire::Route {
+    let spec = &*from.spec;
     wire::Route {
         name: from.name.clone(),
         origin: from.origin.clone(),
-        r#match: Some(route_match(&from.matches)),
-        action: Some(match &from.action {
+        r#match: Some(route_match(&spec.matches)),
+        action: Some(match &spec.action {
             RouteAction::Forward(action) => Action::Forward(forward(action)),
             RouteAction::Redirect(action) => Action::Redirect(redirect(action)),
             RouteAction::Direct(action) => Action::Direct(direct(action)),
         }),
-        headers: header_ops(&from.headers),
-        cors: from.cors.as_deref().map(cors),
-        fault: from.fault.as_deref().map(fault),
+        headers: header_ops(&spec.headers),
+        cors: spec.cors.as_deref().map(cors),
+        fault: spec.fault.as_deref().map(fault),
     }
 }
 

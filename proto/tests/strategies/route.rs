@@ -5,8 +5,8 @@ use std::sync::Arc;
 use fairway_shared::snapshot::route::{
     AbortStatus, CorsPolicy, Destination, DirectResponse, Fault, Forward, HashCookie, HashKey,
     HeaderEdits, HeaderMatch, HeaderOps, Mirror, PathMatch, PathRewrite, QueryMatch, Redirect,
-    RetryOn, RetryPolicy, Rewrite, Route, RouteAction, RouteMatch, RouteTable, Share, StringMatch,
-    VirtualHost,
+    RetryOn, RetryPolicy, Rewrite, Route, RouteAction, RouteMatch, RouteSpec, RouteTable, Share,
+    StringMatch, VirtualHost,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
@@ -54,11 +54,7 @@ fn route() -> impl Strategy<Value = Route> {
         |(name, origin, matches, action, headers, (cors, fault))| Route {
             name,
             origin,
-            matches,
-            action,
-            headers,
-            cors,
-            fault,
+            spec: Arc::new(RouteSpec { matches, action, headers, cors, fault }),
         },
     )
 }

@@ -24,6 +24,7 @@ pub fn schema_fingerprint() -> [u8; 32] {
         include_str!("../snapshot/mod.rs"),
         include_str!("../snapshot/listener.rs"),
         include_str!("../snapshot/cluster.rs"),
+        include_str!("../snapshot/encoded.rs"),
         include_str!("../snapshot/route.rs"),
         include_str!("../snapshot/settings.rs"),
         include_str!("../snapshot/tls.rs"),

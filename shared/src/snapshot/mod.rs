@@ -6,6 +6,7 @@
 
 pub mod cluster;
 pub mod diff;
+mod encoded;
 pub mod listener;
 pub mod route;
 pub mod settings;

@@ -11,14 +11,14 @@ use bincode::{Decode, Encode};
 use crate::id::ClusterId;
 
 /// The virtual hosts of one listener (or TLS chain).
-#[derive(Debug, Clone, Default, PartialEq, Encode, Decode)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RouteTable {
     /// No two share a domain.
     pub virtual_hosts: Vec<Arc<VirtualHost>>,
 }
 
 /// One host pattern and its routes.
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VirtualHost {
     /// Lower case: an exact name, `*.suffix`, or `*`. An IPv6 address stands in brackets.
     pub domain: String,
@@ -29,14 +29,22 @@ pub struct VirtualHost {
     pub https_redirect: bool,
 }
 
-/// One flat route.
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+/// One flat route: a name for people, and what it does.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     /// `<http.name>.<match.name>`, either, or empty (Istio contract 2.6).
     pub name: String,
     /// The VirtualService it came from and the index of its `http` entry, for explanations:
     /// `dk-shop/user#0`.
     pub origin: String,
+    /// Shared by all routes that do the same: ten thousand hosts with the same ten routes hold
+    /// ten of these.
+    pub spec: Arc<RouteSpec>,
+}
+
+/// What a route matches and does.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
+pub struct RouteSpec {
     /// All predicates must hold.
     pub matches: RouteMatch,
     /// What is done with the request.
@@ -113,7 +121,7 @@ pub struct QueryMatch {
 }
 
 /// What is done with a request.
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
 pub enum RouteAction {
     /// Sent to an upstream cluster.
     Forward(Forward),
@@ -124,7 +132,7 @@ pub enum RouteAction {
 }
 
 /// Sent to one of several upstream clusters.
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct Forward {
     /// At least one; weights are positive.
     pub destinations: Vec<Destination>,
@@ -139,7 +147,7 @@ pub struct Forward {
 }
 
 /// One weighted destination.
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct Destination {
     /// A cluster that the snapshot may not hold: 503 `NC` then.
     pub cluster: ClusterId,
@@ -152,7 +160,7 @@ pub struct Destination {
 }
 
 /// What of a request is hashed (Istio contract 3.3). Absent from the request: no key.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
 pub enum HashKey {
     /// Value of a request header, lower case.
     Header(String),
@@ -165,7 +173,7 @@ pub enum HashKey {
 }
 
 /// A cookie that is hashed, and perhaps issued.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct HashCookie {
     /// Its name.
     pub name: String,
@@ -179,7 +187,7 @@ pub struct HashCookie {
 }
 
 /// Path and authority changes before forwarding (Istio contract 2.8).
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct Rewrite {
     /// New path.
     pub path: Option<PathRewrite>,
@@ -188,7 +196,7 @@ pub struct Rewrite {
 }
 
 /// How the path changes. The query is always kept.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
 pub enum PathRewrite {
     /// The matched prefix, byte-wise.
     Prefix(String),
@@ -204,7 +212,7 @@ pub enum PathRewrite {
 }
 
 /// Answered with a redirect (Istio contract 2.8).
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct Redirect {
     /// New path; `Regex` does not occur.
     pub path: Option<PathRewrite>,
@@ -219,7 +227,7 @@ pub struct Redirect {
 }
 
 /// Answered by the gateway.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct DirectResponse {
     /// 200 to 599.
     pub status: u16,
@@ -228,7 +236,7 @@ pub struct DirectResponse {
 }
 
 /// Header operations of one level (Istio contract 2.8). Removal comes before set and add.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct HeaderOps {
     /// On the request, before it is forwarded.
     pub request: HeaderEdits,
@@ -238,7 +246,7 @@ pub struct HeaderOps {
 
 /// Header operations on one message. Names are lower case; values may hold `%…%` substitutions,
 /// `%%` being a literal percent sign.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct HeaderEdits {
     /// Removed first.
     pub remove: Vec<String>,
@@ -256,7 +264,7 @@ impl HeaderEdits {
 }
 
 /// When and how a request is tried again (Istio contract 2.9).
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct RetryPolicy {
     /// Tries after the first, at least 1.
     pub attempts: u32,
@@ -308,7 +316,7 @@ pub enum RetryOn {
 }
 
 /// A copy of the request, sent elsewhere, its response ignored.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct Mirror {
     /// Where to.
     pub cluster: ClusterId,
@@ -317,7 +325,7 @@ pub struct Mirror {
 }
 
 /// A percentage in millionths: 1,000,000 = always, resolution 0.0001 %.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct Share(pub u32);
 
 impl Share {
@@ -326,7 +334,7 @@ impl Share {
 }
 
 /// Injected faults (Istio contract 2.10): the delay comes before the abort.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct Fault {
     /// Milliseconds and share.
     pub delay: Option<(u64, Share)>,
@@ -335,7 +343,7 @@ pub struct Fault {
 }
 
 /// What an injected abort answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
 pub enum AbortStatus {
     /// HTTP status 200 to 599.
     Http(u16),
@@ -344,7 +352,7 @@ pub enum AbortStatus {
 }
 
 /// Cross-origin policy (Istio contract 2.10).
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct CorsPolicy {
     /// Tests on `Origin`; any suffices. `Exact("*")` allows every origin.
     pub allow_origins: Vec<StringMatch>,

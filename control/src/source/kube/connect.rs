@@ -17,7 +17,10 @@ pub enum ClusterAccess {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// Neither a kubeconfig nor a service account.
-    #[error("no cluster is configured: neither a kubeconfig nor a pod's service account was found")]
+    #[error(
+        "no cluster is configured: give a kubeconfig or run in a pod, or name a directory with \
+         --config-dir"
+    )]
     NoCluster(#[source] Box<InferConfigError>),
     /// The kubeconfig does not hold what was asked for.
     #[error("the kubeconfig has no usable context {context}")]
