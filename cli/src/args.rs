@@ -143,6 +143,10 @@ pub struct Resilience {
     /// Silence after which a worker is replaced, from 1s [default: 2s]
     #[arg(long, value_name = "DURATION")]
     pub worker_stall: Option<String>,
+    /// Crashes while handling a request of one method, host and path after which such requests
+    /// get 500 [default: off]
+    #[arg(long, value_name = "N")]
+    pub quarantine_after: Option<String>,
 }
 
 /// `fairway echo`.

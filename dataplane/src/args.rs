@@ -41,6 +41,8 @@ Supervisor
   --status-address ADDR           of the status and metrics ports [0.0.0.0]
   --instance-dir DIR              sockets and last-good [$XDG_RUNTIME_DIR/fairway or /run/fairway]
   --worker-stall DURATION         silence after which a worker is replaced, from 1s [2s]
+  --quarantine-after N            crashes while handling a request of one method, host and path
+                                  after which such requests get 500 [off]
   --log-level, --log-output-level LEVEL   error, warn, info, debug; `scope:level` too [info]
   --quiet                         only warnings and errors
 Identity
@@ -130,6 +132,8 @@ pub struct Flags {
     pub grace: Duration,
     /// Longest silence of a serving worker.
     pub stall: Duration,
+    /// Crashes that quarantine a request.
+    pub quarantine_after: Option<u32>,
     /// `None` = the upstream's.
     pub server_header: Option<String>,
     /// `error`, `warn`, `info`, `debug`.

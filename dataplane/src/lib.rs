@@ -8,11 +8,13 @@
 //! | `worker` | a worker process: subscribe, apply, serve |
 //! | `listener`, `http`, `route`, `cluster`, `subset` | a request's way, in that order |
 //! | `tcp` | the same for opaque bytes |
+//! | [`black_box`] | what outlives a worker |
 //! | `telemetry` | what a worker counts |
 //! | [`sys`] | all `unsafe`: descriptors over sockets, listening sockets, CPUs, processes |
 
 pub mod admin;
 pub mod args;
+pub mod black_box;
 mod clock;
 mod cluster;
 mod http;
@@ -103,6 +105,9 @@ fn abort_on_panic() {
     panic::set_hook(Box::new(|panic| {
         // Stderr may be gone; the process ends either way.
         let _ = writeln!(io::stderr(), "{panic}");
+        if let Some(black_box) = black_box::writer::get() {
+            black_box.panicked(&panic.to_string());
+        }
         process::abort();
     }));
 }

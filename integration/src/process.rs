@@ -15,6 +15,14 @@ pub fn signal(pid: u32, signal: Signal) {
     kill(pid, signal).unwrap_or_else(|errno| panic!("{signal} to {pid}: {errno}"));
 }
 
+/// Sends a signal to a process that may have ended this moment.
+pub fn signal_if_there(pid: u32, signal: Signal) {
+    if let Ok(pid) = i32::try_from(pid) {
+        // The only other failure is that it is not ours, which no test does.
+        let _ = kill(Pid::from_raw(pid), signal);
+    }
+}
+
 /// The process runs; one that waits to be reaped does not.
 pub fn is_alive(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();

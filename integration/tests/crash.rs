@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
-use fairway_integration::client::{Http1, get_once};
+use fairway_integration::client::{Http1, get, get_once};
 use fairway_integration::dk_shop::DkShop;
 use fairway_integration::load::{Load, Plan, expect_failures_only_on, expect_no_failure};
 use fairway_integration::manifests::{DK_SHOP_HOST, dk_shop_on_v2};
+use fairway_integration::upstream::Reply;
 use fairway_integration::world::is_serving;
 use fairway_integration::{process, wait};
 use fairway_shared::instance::Source;
-use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGSTOP};
+use nix::sys::signal::Signal::{SIGABRT, SIGCONT, SIGKILL, SIGSTOP};
 
 /// The binary under test.
 const FAIRWAY: &str = env!("CARGO_BIN_EXE_fairway-tested");
@@ -72,7 +73,7 @@ async fn drive_into_backoff(shop: &mut DkShop) -> u64 {
         let instance = shop.world.when("a process or a wait", |_| true).await;
         let worker = &instance.workers[0];
         match worker.pid {
-            Some(pid) if process::is_alive(pid) => process::signal(pid, SIGKILL),
+            Some(pid) if process::is_alive(pid) => process::signal_if_there(pid, SIGKILL),
             None if worker.restarts >= WAITS_BEYOND => return worker.restarts,
             _ => tokio::task::yield_now().await,
         }
@@ -209,4 +210,34 @@ async fn a_killed_supervisor_ends_the_instance_and_leaves_nothing_behind() {
         pids.iter().all(|pid| !process::is_alive(*pid)).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_is_told_with_its_signal_snapshot_and_requests_and_without_secrets() {
+    let mut shop = DkShop::start(FAIRWAY, 1, "").await;
+    let before = shop.world.when("ready", |i| i.ready).await;
+    shop.v1.reply_with(Reply { delay: 4 * wait::PATIENCE, ..Reply::default() });
+    let mut connection = Http1::connect(shop.address).await;
+    let mut request = get(DK_SHOP_HOST, "/slow?token=hunter2");
+    request.headers_mut().insert("authorization", "hunter2".parse().unwrap());
+    let slow = tokio::spawn(async move { connection.try_send(request).await });
+    wait::until("the slow request upstream", async || (shop.v1.total() == 1).then_some(())).await;
+    process::signal(before.workers[0].pid.expect("it is ready"), SIGABRT);
+    assert!(slow.await.unwrap().is_err());
+
+    shop.world.when("back", |i| i.workers[0].restarts == 1 && is_serving(&i.workers[0], 1)).await;
+    let admin = before.supervisor.admin.parse().expect("an address");
+    let page = get_once(admin, "localhost", "/workers").await.expect_status(200).body;
+    let page: serde_json::Value = serde_json::from_slice(&page).expect("JSON");
+    let crash = &page[0]["lastCrash"];
+    assert_eq!((&crash["exit"], &crash["cause"]), (&"SIGABRT".into(), &"signal".into()), "{crash}");
+    assert_eq!(crash["snapshot"], before.snapshot.version, "{crash}");
+    assert_eq!(crash["requestsInFlight"], 1, "{crash}");
+    let last = &crash["lastRequests"][0];
+    assert_eq!(last["inFlight"], true, "{crash}");
+    let head = last["request"].as_str().expect("a line");
+    assert!(head.starts_with(&format!("GET {DK_SHOP_HOST} /slow ")), "{head}");
+    assert!(head.contains("query: <13>") && head.contains("authorization: <7>"), "{head}");
+    shop.world.logged("ended: SIGABRT; snapshot").await;
+    assert!(!shop.world.log().contains("hunter2"), "a secret in the log");
 }

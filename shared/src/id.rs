@@ -16,7 +16,7 @@ impl fmt::Display for SnapshotVersion {
 }
 
 /// The place a worker process fills: `0..workers`. Processes come and go, slots stay.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct WorkerSlot(pub u16);
 
 impl fmt::Display for WorkerSlot {

@@ -71,6 +71,8 @@ metrics! {
         "Bytes received from the clients of connections of opaque bytes.";
     WORKER_RESTARTS = "fairway_worker_restarts_total", Kind::Counter,
         "Worker processes started in the place of one that ended, by slot.";
+    WORKER_CRASHES = "fairway_worker_crashes_total", Kind::Counter,
+        "Workers that ended without being asked to, by slot and cause.";
     WORKER_STATE = "fairway_worker_state", Kind::Gauge,
         "1 for the state a slot is in, 0 for the others.";
     SNAPSHOT_VERSION = "fairway_snapshot_version", Kind::Gauge,

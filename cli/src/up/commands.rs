@@ -93,6 +93,7 @@ pub(crate) fn supervisor(setup: &Setup, control: Option<&ControlStatus>) -> Vec<
         .flag("drain-duration", millis(options.drain_duration))
         .flag("parent-shutdown-duration", millis(options.parent_shutdown_duration))
         .optional("worker-stall", options.resilience.worker_stall.as_ref())
+        .optional("quarantine-after", options.resilience.quarantine_after.as_ref())
         .switch("quiet", options.quiet);
     for (from, to) in &options.port_map {
         words = words.flag("port-map", format_args!("{from}:{to}"));

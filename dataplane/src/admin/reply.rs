@@ -4,6 +4,7 @@ use http::StatusCode;
 use serde_json::json;
 
 use super::exposition;
+use crate::supervisor::crash::Crash;
 use crate::supervisor::event::{Overview, Scrape};
 
 /// A page's answer.
@@ -60,12 +61,14 @@ pub fn state(overview: &Overview) -> Reply {
     text(status, state_word(overview))
 }
 
-/// One object per slot: the status line's, and how its last process ended.
+/// One object per slot: the status line's, how its last process ended, and its last crash.
 pub fn workers(overview: &Overview) -> Reply {
-    let slots = overview.status.workers.iter().zip(&overview.last_exits);
-    let all = slots.map(|(worker, last_exit)| {
+    let slots = overview.status.workers.iter().enumerate();
+    let all = slots.map(|(index, worker)| {
         let mut object = json!(worker);
-        object["lastExit"] = json!(last_exit);
+        object["lastExit"] = json!(overview.last_exits.get(index).and_then(Option::as_deref));
+        let crash = overview.last_crashes.get(index).and_then(Option::as_ref);
+        object["lastCrash"] = json!(crash.map(Crash::to_json));
         object
     });
     json(&all.collect())

@@ -26,6 +26,7 @@ pub(super) const KNOWN: &[&str] = &[
     "pod-name",
     "port-map",
     "proxy-admin-port",
+    "quarantine-after",
     "server-header",
     "shutdown-grace",
     "status-address",

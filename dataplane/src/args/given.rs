@@ -34,6 +34,7 @@ pub(super) struct Given {
     parent_shutdown: Option<Duration>,
     grace: Option<Duration>,
     stall: Option<Duration>,
+    quarantine_after: Option<u32>,
     server_header: Option<String>,
     log_level: Option<&'static str>,
     pub(super) is_quiet: bool,
@@ -68,6 +69,7 @@ impl Given {
             "parent-shutdown-duration" => self.parent_shutdown = Some(value::duration(text)?),
             "shutdown-grace" => self.grace = Some(value::duration(text)?),
             "worker-stall" => self.stall = Some(value::stall(text)?),
+            "quarantine-after" => self.quarantine_after = value::count(text)?,
             "server-header" => self.server_header = Some(value::header(text)?),
             "log-level" | "log-output-level" => self.log_level = Some(value::log_level(text)?),
             "status-fd" => self.status_fd = Some(value::descriptor(text)?),
@@ -105,6 +107,7 @@ impl Given {
                     .unwrap_or(Duration::from_secs(5)),
             },
             stall: self.stall.unwrap_or(Duration::from_secs(2)),
+            quarantine_after: self.quarantine_after,
             server_header: (header != "-").then(|| header.to_owned()),
             log_level: match (self.log_level, self.is_quiet) {
                 (Some("error"), _) => "error",

@@ -35,6 +35,9 @@ pub enum ValueError {
     /// Too short.
     #[error("is not a duration of at least 1s")]
     Stall,
+    /// Not a count.
+    #[error("is not a number from 0 up, 0 = off")]
+    Count,
     /// Not whole seconds.
     #[error("is not a number of seconds")]
     Seconds,
@@ -94,6 +97,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, ValueError> {
 
 pub(super) fn stall(text: &str) -> Result<Duration, ValueError> {
     duration(text).ok().filter(|stall| *stall >= STALL_MIN).ok_or(ValueError::Stall)
+}
+
+/// 0 is none.
+pub(super) fn count(text: &str) -> Result<Option<u32>, ValueError> {
+    text.parse().map(|count| Some(count).filter(|count| *count > 0)).map_err(|_| ValueError::Count)
 }
 
 pub(super) fn seconds(text: &str) -> Result<Duration, ValueError> {

@@ -13,8 +13,8 @@ use hyper_util::rt::TokioTimer;
 use tokio::net::TcpStream;
 
 use super::coalesced::{Coalesced, InTurns};
-use super::exchange;
 use super::prefixed::{Prefixed, Spoken};
+use super::recorded;
 use crate::cluster::connect::LocalExecutor;
 use crate::listener::dispatch::Ends;
 use crate::listener::lives::Life;
@@ -123,7 +123,7 @@ pub async fn serve(
         HeaderValue::from_str(&address).unwrap_or_else(|_| HeaderValue::from_static("-"));
     let peer = Peer { remote, local, address_text };
     let downstream = Rc::new(Downstream { table, serving, peer, spoken });
-    let service = service_fn(move |request| exchange::serve(Rc::clone(&downstream), request));
+    let service = service_fn(move |request| recorded::serve(Rc::clone(&downstream), request));
     // A connection's end has no one to be told to: requests on it have their own accounts.
     match spoken {
         Spoken::Http1 => {

@@ -13,6 +13,7 @@ pub mod flag;
 pub mod forward;
 pub mod mirror;
 pub mod prefixed;
+pub mod recorded;
 pub mod reply;
 pub mod request;
 pub mod response;

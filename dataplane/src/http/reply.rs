@@ -44,6 +44,8 @@ pub enum ProxyError {
     BadPath,
     /// CONNECT, or an upgrade other than WebSocket.
     UpgradeRefused,
+    /// Requests like it have crashed workers.
+    Quarantined,
     /// An injected abort.
     FaultAbort(AbortStatus),
 }
@@ -65,6 +67,7 @@ impl ProxyError {
             Self::ClientBody | Self::BadHost | Self::BadPath => StatusCode::BAD_REQUEST,
             Self::LowVersion => StatusCode::UPGRADE_REQUIRED,
             Self::UpgradeRefused => StatusCode::FORBIDDEN,
+            Self::Quarantined => StatusCode::INTERNAL_SERVER_ERROR,
             Self::FaultAbort(AbortStatus::Grpc(_)) => StatusCode::OK,
             Self::FaultAbort(AbortStatus::Http(code)) => {
                 StatusCode::from_u16(code).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
@@ -85,7 +88,11 @@ impl ProxyError {
             Self::TimedOut | Self::TryTimedOut => Flags::TIMEOUT,
             Self::ClientBody => Flags::CLIENT_PROTOCOL,
             Self::FaultAbort(_) => Flags::FAULT_ABORT,
-            Self::BadHost | Self::LowVersion | Self::BadPath | Self::UpgradeRefused => Flags::NONE,
+            Self::BadHost
+            | Self::LowVersion
+            | Self::BadPath
+            | Self::UpgradeRefused
+            | Self::Quarantined => Flags::NONE,
         }
     }
 
@@ -121,7 +128,8 @@ impl ProxyError {
             | Self::BadHost
             | Self::LowVersion
             | Self::BadPath
-            | Self::UpgradeRefused => "",
+            | Self::UpgradeRefused
+            | Self::Quarantined => "",
         }
     }
 

@@ -24,6 +24,7 @@ use crate::sys::affinity::{allowed_cpus, placement, usable_cpus};
 use crate::sys::process::{WorkerCommand, open_inherited};
 use crate::sys::signal::TermSignals;
 use crate::sys::socket::{ListenError, has_ipv6};
+use crate::worker::last_good::proven;
 
 /// Name of the last-good file in the instance directory.
 const LAST_GOOD: &str = "last-good";
@@ -73,7 +74,8 @@ pub fn start(flags: &Flags, command: WorkerCommand) -> Result<End, StartError> {
     let mut settings = settings(flags, command, &admin);
     let mut inventory = Inventory::default();
     choose_ports(&mut settings.worker, &mut inventory)?;
-    let holdings = Holdings { inventory, lines };
+    let has_fallback = proven(&flags.instance_dir.join(LAST_GOOD)).exists();
+    let holdings = Holdings { inventory, has_fallback, lines };
     let (sender, events) = bounded(EVENTS_MAX);
     pass_signals_on(signals, sender.clone()).map_err(StartError::Thread)?;
     admin.start(sender.clone(), flags.node.id.clone()).map_err(StartError::Thread)?;
@@ -100,6 +102,7 @@ fn settings(flags: &Flags, command: WorkerCommand, admin: &Admin) -> Settings {
         command,
         cpus: placement(workers, &allowed_cpus()),
         policy: Policy { stall_ms: millis(flags.stall), ..Policy::default() },
+        quarantine_after: flags.quarantine_after,
         times: Times { grace_ms: millis(flags.grace), drain_ms },
         addresses: admin.addresses(process::id()),
     }
@@ -119,6 +122,7 @@ fn worker_settings(flags: &Flags, workers: u16) -> WorkerSettings {
         server_header: flags.server_header.clone(),
         drain_ms: u32::try_from(millis(flags.drain)).unwrap_or(u32::MAX),
         log_level: flags.log_level.to_owned(),
+        condemned: Vec::new(),
     }
 }
 

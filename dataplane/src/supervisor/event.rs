@@ -6,6 +6,7 @@ use fairway_shared::instance::SupervisorStatus;
 use fairway_shared::ipc::message::{FromWorker, SampleValue};
 use tokio::sync::oneshot;
 
+use super::crash::Crash;
 use super::figures::Series;
 use super::link::Peer;
 use crate::sys::process::Exit;
@@ -56,6 +57,8 @@ pub struct Overview {
     pub status: SupervisorStatus,
     /// How each slot's last process ended, by slot.
     pub last_exits: Vec<Option<String>>,
+    /// The last end of each slot that nobody wanted, by slot.
+    pub last_crashes: Vec<Option<Crash>>,
     /// Why listeners are not bound, one line each.
     pub problems: Vec<String>,
     /// Why this gateway is not ready; `None` = it is.

@@ -5,7 +5,6 @@
 //! waits for the process, so that the end of a process is always its last event.
 
 use std::io;
-use std::net::TcpListener;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -56,11 +55,13 @@ pub struct Link {
     outbox: Sender<Frame>,
 }
 
-#[derive(Debug)]
+/// A socket or a file on its way. Shared, so that it stays open until it is sent.
+pub type Descriptor = Arc<dyn AsFd + Send + Sync>;
+
 struct Frame {
     bytes: Vec<u8>,
-    /// Rides with the first byte. Shared, so that it stays open until it is sent.
-    listener: Option<Arc<TcpListener>>,
+    /// Rides with the first byte.
+    descriptor: Option<Descriptor>,
 }
 
 impl Link {
@@ -84,11 +85,11 @@ impl Link {
     pub fn send(
         &self,
         message: &ToWorker,
-        listener: Option<Arc<TcpListener>>,
+        descriptor: Option<Descriptor>,
     ) -> Result<(), LinkError> {
         let mut bytes = Vec::new();
         codec::encode(message, &mut bytes)?;
-        self.outbox.try_send(Frame { bytes, listener }).map_err(|refused| match refused {
+        self.outbox.try_send(Frame { bytes, descriptor }).map_err(|refused| match refused {
             TrySendError::Full(_) => LinkError::Full,
             TrySendError::Disconnected(_) => LinkError::Closed,
         })
@@ -98,7 +99,7 @@ impl Link {
 /// Ends with the socket or with the [`Link`].
 fn write(socket: &UnixStream, frames: &Receiver<Frame>) {
     for frame in frames {
-        let mut fd = frame.listener.as_ref().map(|listener| listener.as_fd());
+        let mut fd = frame.descriptor.as_ref().map(|descriptor| descriptor.as_fd());
         let mut rest = &frame.bytes[..];
         while !rest.is_empty() {
             match send_with_fd(socket, rest, fd.take()) {
@@ -150,7 +151,7 @@ fn read(socket: &UnixStream, mut tell: impl FnMut(FromWorker) -> bool) -> Option
 mod tests {
     use super::*;
     use std::io::{Read, Write};
-    use std::net::SocketAddr;
+    use std::net::{SocketAddr, TcpListener};
     use std::time::Duration;
 
     use fairway_shared::ipc::message::Figures;

@@ -6,16 +6,19 @@
 //! never blocks on a worker or on the admin thread, and does not panic: nobody would restart it.
 
 pub mod boot;
+pub mod crash;
 pub mod event;
 pub mod figures;
 pub mod inventory;
 pub mod lending;
 pub mod link;
 mod own_metrics;
+pub mod poison;
 pub mod scrape;
 pub mod slot;
 pub mod status;
 pub mod status_lines;
+pub mod suspects;
 pub mod termination;
 mod turn;
 
@@ -52,6 +55,9 @@ pub struct Settings {
     pub cpus: Vec<Option<u16>>,
     /// When workers are restarted and killed.
     pub policy: Policy,
+    /// So many crashes while such a request was handled have it answered with 500 unseen; `None`
+    /// = never.
+    pub quarantine_after: Option<u32>,
     /// How long the end may take.
     pub times: Times,
     /// Where the admin thread answers; shown in the status line.
@@ -63,6 +69,8 @@ pub struct Settings {
 pub struct Holdings {
     /// Ports reserved for listeners.
     pub inventory: inventory::Inventory,
+    /// A snapshot to roll back to is on disk.
+    pub has_fallback: bool,
     /// Where status lines go.
     pub lines: Option<StatusLines>,
 }

@@ -3,18 +3,21 @@
 
 use std::collections::BTreeMap;
 
+use fairway_shared::id::WorkerSlot;
 use fairway_shared::instance::WorkerState;
 use fairway_shared::ipc::message::SnapshotSource;
 use fairway_shared::metric::{self, Kind, Metric};
 use metrics::{Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
+use super::crash::Cause;
 use super::status::{Board, Record};
 
 /// Metrics that come from here, even if a worker reports one of that name.
-pub const OWN: [Metric; 7] = [
+pub const OWN: [Metric; 8] = [
     metric::WORKER_RESTARTS,
     metric::WORKER_STATE,
+    metric::WORKER_CRASHES,
     metric::SNAPSHOT_VERSION,
     metric::SNAPSHOT_REJECTED,
     metric::CONTROL_CONNECTED,
@@ -38,6 +41,7 @@ pub(super) struct OwnMetrics {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     rejected: BTreeMap<String, u64>,
+    crashes: BTreeMap<(WorkerSlot, Cause), u64>,
 }
 
 impl OwnMetrics {
@@ -52,7 +56,7 @@ impl OwnMetrics {
             }
         }
         let handle = recorder.handle();
-        Self { recorder, handle, rejected: BTreeMap::new() }
+        Self { recorder, handle, rejected: BTreeMap::new(), crashes: BTreeMap::new() }
     }
 
     /// A worker refused a snapshot.
@@ -60,6 +64,11 @@ impl OwnMetrics {
         let is_known = self.rejected.contains_key(reason) || self.rejected.len() < REASONS_MAX;
         let label = if is_known { reason } else { OTHER_REASONS };
         *self.rejected.entry(label.to_owned()).or_default() += 1;
+    }
+
+    /// A worker ended without being asked to.
+    pub(super) fn crashed(&mut self, slot: WorkerSlot, cause: Cause) {
+        *self.crashes.entry((slot, cause)).or_default() += 1;
     }
 
     /// The exposition of this moment.
@@ -71,6 +80,10 @@ impl OwnMetrics {
         }
         for (reason, count) in &self.rejected {
             self.counter(metric::SNAPSHOT_REJECTED, &[("reason", reason)], *count);
+        }
+        for ((slot, cause), count) in &self.crashes {
+            let labels = [("slot", &*slot.to_string()), ("cause", cause.name())];
+            self.counter(metric::WORKER_CRASHES, &labels, *count);
         }
         self.gauge(metric::CONTROL_CONNECTED, &[], count(|record| record.is_connected));
         let is_last_good: fn(&Record) -> bool =
@@ -125,6 +138,7 @@ mod tests {
         for number in 0..REASONS_MAX + 2 {
             metrics.rejected(&format!("reason {number}"));
         }
+        metrics.crashed(WorkerSlot(0), Cause::Panic);
         let text = metrics.render(&board);
         for line in [
             "# HELP fairway_worker_restarts_total",
@@ -138,6 +152,7 @@ mod tests {
             "fairway_control_connected 1",
             "fairway_last_good_in_use 1",
             "fairway_slots_lent 1",
+            "fairway_worker_crashes_total{slot=\"0\",cause=\"panic\"} 1",
         ] {
             assert!(text.lines().any(|found| found.starts_with(line)), "{line} in\n{text}");
         }

@@ -10,6 +10,7 @@ use fairway_shared::instance::{
 };
 use fairway_shared::ipc::message::{BoundListener, SnapshotSource};
 
+use super::crash::Crash;
 use super::event::Overview;
 use super::slot::Slot;
 use crate::sys::process::{Exit, Pid};
@@ -39,6 +40,8 @@ pub struct Record {
     pub is_connected: bool,
     /// How the last process ended.
     pub last_exit: Option<String>,
+    /// The last end that nobody wanted.
+    pub last_crash: Option<Crash>,
 }
 
 /// All slots.
@@ -103,6 +106,11 @@ impl Board {
         });
     }
 
+    /// The slot's process has ended, and nobody wanted it to.
+    pub fn crashed(&mut self, index: usize, crash: Crash) {
+        self.with(index, |record| record.last_crash = Some(crash));
+    }
+
     /// The slot's process serves a snapshot.
     pub fn applied(
         &mut self,
@@ -148,6 +156,7 @@ impl Board {
         Overview {
             status: self.status(),
             last_exits: self.records.iter().map(|record| record.last_exit.clone()).collect(),
+            last_crashes: self.records.iter().map(|record| record.last_crash.clone()).collect(),
             problems,
             not_ready: self.not_ready(),
             is_draining: self.is_draining,

@@ -1,8 +1,9 @@
 //! One turn of the loop: events in, judgement by the pure parts, effects carried out.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
@@ -11,18 +12,24 @@ use fairway_shared::id::WorkerSlot;
 use fairway_shared::ipc::message::{FromWorker, ToWorker};
 use tokio::sync::oneshot;
 
+use super::crash::Crash;
 use super::event::{Event, Question, Scrape, WorkerNews};
 use super::figures::FigureStore;
 use super::inventory::Inventory;
 use super::lending::{self, Loans};
-use super::link::{Link, LinkError, Peer};
+use super::link::{Descriptor, Link, LinkError, Peer};
 use super::own_metrics::OwnMetrics;
+use super::poison::{CRASHES_MAX, Poison, Verdict};
 use super::scrape::Scrapes;
 use super::slot::{self, Effect, Millis, Slot};
 use super::status::Board;
 use super::status_lines::StatusLines;
+use super::suspects::Suspects;
 use super::termination::{self, Order, Phase, Wish};
 use super::{End, Holdings, Settings};
+use crate::black_box::WORDS;
+use crate::black_box::reader::{self, Findings, Tried};
+use crate::sys::memory::{self, monotonic_ms};
 use crate::sys::process::{self, Exit, Pid};
 
 /// All that the loop owns.
@@ -36,6 +43,8 @@ pub(super) struct Supervisor {
     figures: FigureStore,
     metrics: OwnMetrics,
     scrapes: Scrapes<oneshot::Sender<Scrape>>,
+    poison: Poison,
+    suspects: Suspects,
     phase: Phase,
     aborted: Option<End>,
     lines: Option<StatusLines>,
@@ -47,12 +56,33 @@ pub(super) struct Supervisor {
 struct Seat {
     slot: Slot,
     link: Option<Link>,
+    /// What the process leaves behind.
+    black_box: Option<Arc<File>>,
+    /// What it served when it last said so.
+    served: Option<Tried>,
+    /// The supervisor killed it.
+    was_killed: bool,
+}
+
+impl Seat {
+    const NEW: Self =
+        Self { slot: Slot::NEW, link: None, black_box: None, served: None, was_killed: false };
+
+    /// Of a process that is gone or about to be.
+    fn findings(&self) -> Findings {
+        let read = self.black_box.as_deref().map(reader::read);
+        read.and_then(Result::ok).unwrap_or_default()
+    }
+
+    fn tried(&self) -> Option<Tried> {
+        reader::read_tried(self.black_box.as_deref()?).ok()?
+    }
 }
 
 impl Supervisor {
     pub(super) fn new(settings: Settings, sender: Sender<Event>, holdings: Holdings) -> Self {
         Self {
-            seats: settings.cpus.iter().map(|_| Seat { slot: Slot::NEW, link: None }).collect(),
+            seats: settings.cpus.iter().map(|_| Seat::NEW).collect(),
             board: Board::new(settings.addresses.clone(), &settings.cpus),
             settings,
             sender,
@@ -61,6 +91,8 @@ impl Supervisor {
             figures: FigureStore::default(),
             metrics: OwnMetrics::new(),
             scrapes: Scrapes::default(),
+            poison: Poison::new(holdings.has_fallback),
+            suspects: Suspects::default(),
             phase: Phase::Running,
             aborted: None,
             lines: holdings.lines,
@@ -137,6 +169,7 @@ impl Supervisor {
             FromWorker::Applied { version, source, listeners } => {
                 tracing::info!("worker {} serves snapshot {version}", peer.slot);
                 self.inventory.snapshot_applied(peer.slot);
+                self.note_served(index);
                 self.board.applied(index, version, source, listeners);
                 self.is_news = true;
                 self.bring(index, slot::Event::Applied(peer.pid), now_ms);
@@ -158,20 +191,21 @@ impl Supervisor {
     }
 
     fn grant(&mut self, peer: Peer, wanted: SocketAddr, now_ms: Millis) {
-        let (answer, listener) = match self.inventory.grant(peer.slot, wanted) {
-            Ok((bound, listener)) => {
-                // A process that ends before it serves would leave it to nobody.
-                if let Some(to) = self.loans.borrower(peer.slot) {
-                    let lent = ToWorker::ListenerLent { owner: peer.slot, wanted };
-                    self.send(index(to), &lent, Some(Arc::clone(&listener)), now_ms);
+        let (answer, listener): (_, Option<Descriptor>) =
+            match self.inventory.grant(peer.slot, wanted) {
+                Ok((bound, listener)) => {
+                    // A process that ends before it serves would leave it to nobody.
+                    if let Some(to) = self.loans.borrower(peer.slot) {
+                        let lent = ToWorker::ListenerLent { owner: peer.slot, wanted };
+                        self.send(index(to), &lent, Some(listener.clone()), now_ms);
+                    }
+                    (ToWorker::ListenerGranted { wanted, bound }, Some(listener))
                 }
-                (ToWorker::ListenerGranted { wanted, bound }, Some(listener))
-            }
-            Err(error) => {
-                tracing::warn!("worker {}: {error}", peer.slot);
-                (ToWorker::ListenerRefused { wanted, reason: error.to_string() }, None)
-            }
-        };
+                Err(error) => {
+                    tracing::warn!("worker {}: {error}", peer.slot);
+                    (ToWorker::ListenerRefused { wanted, reason: error.to_string() }, None)
+                }
+            };
         self.send(index(peer.slot), &answer, listener, now_ms);
     }
 
@@ -184,15 +218,67 @@ impl Supervisor {
             return;
         }
         let is_expected = matches!(seat.slot, Slot::Draining { .. });
-        seat.link = None;
+        let crash = Crash::new(exit, seat.was_killed, seat.findings(), monotonic_ms());
+        (seat.link, seat.black_box) = (None, None);
         self.figures.ended(peer.slot);
         self.scrapes.ended(peer.slot);
         self.board.ended(index, exit);
-        self.bring(index, slot::Event::Exited(peer.pid), now_ms);
         if is_expected {
             tracing::info!("worker {} (pid {}) ended: {exit}", peer.slot, peer.pid);
         } else {
-            tracing::warn!("worker {} (pid {}) ended: {exit}", peer.slot, peer.pid);
+            self.investigate(peer, crash);
+        }
+        self.bring(index, slot::Event::Exited(peer.pid), now_ms);
+    }
+
+    /// The slot's process serves another snapshot: was the last one served long enough to trust?
+    fn note_served(&mut self, index: usize) {
+        let Some(seat) = self.seats.get_mut(index) else { return };
+        // The message may be faster than the mark that it was applied.
+        let tried = seat.tried().map(|tried| Tried { is_applied: true, ..tried });
+        if let Some(before) = std::mem::replace(&mut seat.served, tried) {
+            self.poison.seen_alive(&before, monotonic_ms());
+        }
+    }
+
+    /// What an unexpected end teaches, before the next process starts.
+    fn investigate(&mut self, peer: Peer, crash: Crash) {
+        tracing::warn!("worker {} (pid {}) ended: {crash}", peer.slot, peer.pid);
+        self.metrics.crashed(peer.slot, crash.cause);
+        if let Some(suspect) = crash.suspect() {
+            let count = self.suspects.crashed(suspect.fingerprint);
+            if count > 1 {
+                tracing::warn!("{count} workers have crashed while handling {}", suspect.head);
+            }
+            self.settle_quarantine();
+        }
+        if let Some(tried) = &crash.findings.tried {
+            let now_ms = monotonic_ms();
+            for alive in self.seats.iter().filter_map(Seat::tried) {
+                self.poison.seen_alive(&alive, now_ms);
+            }
+            let version = tried.version;
+            match self.poison.crashed(peer.slot, tried, now_ms) {
+                Verdict::Innocent => {}
+                Verdict::Suspected(count) => tracing::warn!(
+                    "snapshot {version} is new: crash {count} of {CRASHES_MAX} that condemn it"
+                ),
+                Verdict::Condemned => tracing::error!(
+                    "snapshot {version} is condemned: worker {} goes back to the one before",
+                    peer.slot
+                ),
+            }
+        }
+        self.board.crashed(index(peer.slot), crash);
+    }
+
+    /// Living workers read the list from the memory of their black boxes.
+    fn settle_quarantine(&self) {
+        let fingerprints = self.suspects.quarantined(self.settings.quarantine_after);
+        for file in self.seats.iter().filter_map(|seat| seat.black_box.as_deref()) {
+            if let Err(error) = reader::quarantine(file, &fingerprints) {
+                tracing::warn!("a worker does not learn what is quarantined: {error}");
+            }
         }
     }
 
@@ -287,8 +373,10 @@ impl Supervisor {
                 let mut settings = self.settings.worker.clone();
                 settings.slot = worker_slot(index);
                 settings.workers = u16::try_from(self.seats.len()).unwrap_or(u16::MAX);
+                settings.condemned = self.poison.condemned();
                 let configure = ToWorker::Configure(Box::new(settings));
-                self.send(index, &configure, None, now_ms);
+                let black_box = self.seats.get(index).and_then(|seat| seat.black_box.clone());
+                self.send(index, &configure, black_box.map(|file| file as Descriptor), now_ms);
             }
             Effect::Drain { until_ms, .. } => {
                 let left_ms = until_ms.saturating_sub(now_ms);
@@ -297,6 +385,9 @@ impl Supervisor {
             }
             Effect::Kill(pid) => {
                 tracing::warn!("kills worker {index} (pid {pid})");
+                if let Some(seat) = self.seats.get_mut(index) {
+                    seat.was_killed = true;
+                }
                 process::kill(pid);
             }
         }
@@ -306,6 +397,9 @@ impl Supervisor {
         let slot = worker_slot(index);
         let cpu = self.settings.cpus.get(index).copied().flatten();
         let (ours, theirs) = UnixStream::pair()?;
+        let black_box = Arc::new(memory::create(WORDS)?);
+        let quarantined = self.suspects.quarantined(self.settings.quarantine_after);
+        reader::quarantine(&black_box, &quarantined)?;
         let pid = process::spawn(&self.settings.command, theirs, cpu)?;
         let link = match Link::open(ours, Peer { slot, pid }, self.sender.clone()) {
             Ok(link) => link,
@@ -318,6 +412,9 @@ impl Supervisor {
         };
         if let Some(seat) = self.seats.get_mut(index) {
             seat.link = Some(link);
+            seat.black_box = Some(black_box);
+            seat.served = None;
+            seat.was_killed = false;
         }
         self.inventory.process_started(slot);
         self.board.started(index);
@@ -329,12 +426,12 @@ impl Supervisor {
         &mut self,
         index: usize,
         message: &ToWorker,
-        listener: Option<Arc<TcpListener>>,
+        descriptor: Option<Descriptor>,
         now_ms: Millis,
     ) {
         let Some(seat) = self.seats.get(index) else { return };
         let (Some(link), Some(pid)) = (&seat.link, seat.slot.pid()) else { return };
-        match link.send(message, listener) {
+        match link.send(message, descriptor) {
             // A closed link is told by its reader.
             Ok(()) | Err(LinkError::Closed) => {}
             Err(error) => {

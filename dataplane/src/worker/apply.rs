@@ -100,6 +100,7 @@ mod tests {
             server_header: None,
             drain_ms: 0,
             log_level: "info".into(),
+            ..WorkerSettings::default()
         }
     }
 

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use super::actor::{AnswerTo, FromSupervisor, WorkerActor};
 use super::link::{Link, Outbox};
 use super::subscribe::Subscriber;
+use crate::black_box::writer as black_box;
 use crate::clock;
 use crate::sys::fd_pass::worker_socket_from_env;
 
@@ -29,7 +30,7 @@ pub fn run(prepare: impl FnOnce(&WorkerSettings)) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let (link, settings) = match Link::open(socket) {
+    let (link, settings, memory) = match Link::open(socket) {
         Ok(opened) => opened,
         Err(error) => {
             eprintln!("error: {error}");
@@ -37,6 +38,9 @@ pub fn run(prepare: impl FnOnce(&WorkerSettings)) -> ExitCode {
         }
     };
     prepare(&settings);
+    if let Some(Err(error)) = memory.map(|memory| black_box::open(&memory)) {
+        tracing::warn!(%error, "no black box: a crash would be told without its requests");
+    }
     // A failed runtime is a failed start: the supervisor tries again.
     let runner = System::with_tokio_rt(|| {
         tokio::runtime::Builder::new_current_thread()

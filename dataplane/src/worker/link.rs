@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -59,9 +60,11 @@ impl Inbox {
         };
         self.bytes.drain(..used);
         let descriptor = match &message {
-            ToWorker::ListenerGranted { .. } | ToWorker::ListenerLent { .. } => {
-                let granted = self.descriptors.pop_front();
-                Some(granted.ok_or(LinkError::Unexpected("a grant without its socket"))?)
+            ToWorker::Configure(_)
+            | ToWorker::ListenerGranted { .. }
+            | ToWorker::ListenerLent { .. } => {
+                let brought = self.descriptors.pop_front();
+                Some(brought.ok_or(LinkError::Unexpected("a frame without its descriptor"))?)
             }
             _ => None,
         };
@@ -85,16 +88,17 @@ pub struct Link {
 }
 
 impl Link {
-    /// Waits for the settings, on a blocking socket.
+    /// Waits for the settings and the memory of the black box, on a blocking socket.
     ///
     /// # Errors
     /// The link is over before it began.
-    pub fn open(socket: UnixStream) -> Result<(Self, WorkerSettings), LinkError> {
+    pub fn open(socket: UnixStream) -> Result<(Self, WorkerSettings, Option<File>), LinkError> {
         let mut inbox = Inbox::default();
         loop {
             match inbox.next()? {
-                Some((ToWorker::Configure(settings), _)) => {
-                    return Ok((Self { socket, inbox }, *settings));
+                Some((ToWorker::Configure(settings), memory)) => {
+                    let memory = memory.map(File::from);
+                    return Ok((Self { socket, inbox }, *settings, memory));
                 }
                 Some(_) => return Err(LinkError::Unexpected("another frame before the settings")),
                 None => {

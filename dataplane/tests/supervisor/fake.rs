@@ -2,19 +2,24 @@
 //! what the first line of a connection says.
 
 use std::env;
+use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use fairway_dataplane::black_box::head::Head;
+use fairway_dataplane::black_box::writer;
 use fairway_dataplane::sys::fd_pass::{recv_with_fds, worker_socket_from_env};
 use fairway_shared::id::{SnapshotVersion, WorkerSlot};
 use fairway_shared::ipc::codec;
 use fairway_shared::ipc::message::{
     BoundListener, Figures, FromWorker, Sample, SampleValue, SnapshotSource, ToWorker,
 };
+use http::Request;
 
 /// Set for the process that is to be a worker, to whether it obeys `Drain`.
 pub const ROLE_ENV: &str = "FAIRWAY_FAKE_WORKER";
@@ -70,6 +75,8 @@ impl Fake {
     fn obey(&mut self, message: ToWorker, socket: &mut dyn FnMut() -> TcpListener) -> bool {
         match message {
             ToWorker::Configure(settings) => {
+                let memory = OwnedFd::from(socket());
+                writer::open(&File::from(memory)).unwrap();
                 let wanted = SocketAddr::new(settings.bind[0], 0);
                 self.say(&FromWorker::ListenerWanted { wanted });
             }
@@ -97,7 +104,15 @@ impl Fake {
         let mut order = String::new();
         BufReader::new(stream).read_line(&mut order).unwrap();
         match order.trim() {
-            "crash" => process::abort(),
+            "crash" => {
+                let request = Request::get("/crash").header("host", "fake").body(()).unwrap();
+                let head = Head::line(&request);
+                let black_box = writer::get().unwrap();
+                if black_box.is_quarantined(&head) {
+                    return writeln!(&*stream, "quarantined").unwrap();
+                }
+                black_box.begin(&head).handle(|| process::abort())
+            }
             "stall" => loop {
                 thread::park();
             },

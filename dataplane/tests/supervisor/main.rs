@@ -50,6 +50,25 @@ fn a_crashed_worker_is_replaced_and_its_listener_refuses_nobody() {
 }
 
 #[test]
+fn a_request_that_crashes_workers_is_named_and_quarantined_if_wanted() {
+    let world = World::start_with(1, fake::OBEYS, QUICK, |settings| {
+        settings.quarantine_after = Some(2);
+    });
+    let address = world.ready();
+    for _ in 0..2 {
+        assert_eq!(say(address, "crash"), "");
+    }
+    assert_eq!(say(address, "crash"), "quarantined\n");
+    let (_, page) = http(world.admin, "GET", "/workers");
+    assert!(page.contains("\"request\": \"GET fake /crash\""), "{page}");
+    let (_, stats) = http(world.admin, "GET", "/stats");
+    let crashes = "fairway_worker_crashes_total{slot=\"0\",cause=\"signal\"}: 2\n";
+    assert!(stats.contains(crashes), "{stats}");
+    world.signal(TermSignal::Terminate);
+    assert_eq!(world.end(), End::Drained);
+}
+
+#[test]
 fn a_worker_that_falls_silent_is_killed_and_replaced() {
     let world = World::start(1, fake::OBEYS, QUICK);
     let address = world.ready();

@@ -36,12 +36,22 @@ pub struct World {
 impl World {
     /// `fake` is how the workers behave; `grace_ms` and `drain_ms` how the end goes.
     pub fn start(workers: usize, fake: &str, times: Times) -> Self {
+        Self::start_with(workers, fake, times, |_| {})
+    }
+
+    /// With a last change to the settings.
+    pub fn start_with(
+        workers: usize,
+        fake: &str,
+        times: Times,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         let any = (IpAddr::from([127, 0, 0, 1]), 0);
         let admin = Admin::bind(&Wanted { admin: any, status: any, metrics: any }).unwrap();
         let addresses = admin.addresses(process::id());
         let (events, receiver) = bounded(EVENTS_MAX);
         admin.start(events.clone(), "node".into()).unwrap();
-        let settings = Settings {
+        let mut settings = Settings {
             worker: worker_settings(),
             command: WorkerCommand {
                 program: env::current_exe().unwrap(),
@@ -51,9 +61,11 @@ impl World {
             },
             cpus: vec![None; workers],
             policy: Policy { stall_ms: 1_000, ..Policy::default() },
+            quarantine_after: None,
             times,
             addresses: addresses.clone(),
         };
+        change(&mut settings);
         let sender = events.clone();
         let supervisor =
             thread::spawn(move || run(settings, &receiver, sender, Holdings::default()));
@@ -136,5 +148,6 @@ fn worker_settings() -> WorkerSettings {
         server_header: None,
         drain_ms: 0,
         log_level: "info".into(),
+        ..WorkerSettings::default()
     }
 }

@@ -101,7 +101,7 @@ pub enum FromControl {
 }
 
 /// All that a worker needs to know to start; sent first.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
 pub struct WorkerSettings {
     /// Which slot the process fills.
     pub slot: WorkerSlot,
@@ -127,6 +127,8 @@ pub struct WorkerSettings {
     pub drain_ms: u32,
     /// Most verbose level logged: `error`, `warn`, `info`, `debug`.
     pub log_level: String,
+    /// Content hashes of snapshots that crashed their workers: not to be applied.
+    pub condemned: Vec<[u8; 32]>,
 }
 
 impl WorkerSettings {
@@ -140,11 +142,11 @@ impl WorkerSettings {
     }
 }
 
-/// Supervisor to worker. `ListenerGranted` and `ListenerLent` bring one descriptor each, the
-/// others none.
+/// Supervisor to worker. `Configure`, `ListenerGranted` and `ListenerLent` bring one descriptor
+/// each, the others none.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum ToWorker {
-    /// First frame.
+    /// First frame. Its descriptor is the memory of the process's black box.
     Configure(Box<WorkerSettings>),
     /// The slot's own listening socket for that address, already listening.
     ListenerGranted {

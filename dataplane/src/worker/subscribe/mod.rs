@@ -7,7 +7,7 @@
 mod grpc;
 mod unix;
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -18,9 +18,13 @@ use fairway_shared::id::SnapshotVersion;
 use fairway_shared::ipc::message::{SnapshotSource, WorkerSettings};
 use fairway_shared::snapshot::Snapshot;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
-use super::last_good;
+use super::last_good::{self, Encoded};
 use super::prepare::{Prepared, prepare};
+use crate::black_box::{ContentHash, writer};
+use crate::supervisor::poison::{CRASHES_MAX, TRIAL_MS};
+use crate::sys::memory::monotonic_ms;
 
 /// First and longest pause between two attempts to connect.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -29,6 +33,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a fresh worker waits for control's first snapshot before it looks at last-good: a
 /// worker is back within a second, even if control is connected and stuck.
 const FIRST_SNAPSHOT_WAIT: Duration = Duration::from_millis(300);
+/// How long a snapshot is served before it is one to roll back to.
+const TRIAL: Duration = Duration::from_millis(TRIAL_MS);
+/// Why a snapshot is refused that the supervisor has seen crash its workers.
+const CONDEMNED: &str = "it crashed its workers three times within 10 s of being applied: rolled \
+                         back, and refused until its content changes";
+const _: () = assert!(CRASHES_MAX == 3 && TRIAL_MS == 10_000, "the text above says so");
 /// Verdicts on their way back: one at a time is offered.
 const VERDICTS_MAX: usize = 1;
 
@@ -64,6 +74,25 @@ pub struct Subscriber {
     current: Option<Arc<Prepared>>,
     /// A snapshot has arrived, from wherever.
     has_offered: Arc<AtomicBool>,
+    /// Trusts the current snapshot when it has been served long enough.
+    trial: Option<JoinHandle<()>>,
+    served: Option<Served>,
+}
+
+/// What the black box says of the current snapshot.
+struct Served {
+    hash: ContentHash,
+    version: SnapshotVersion,
+    since_ms: u64,
+}
+
+impl Served {
+    fn note(&self) {
+        if let Some(black_box) = writer::get() {
+            black_box.trying(&self.hash, self.version.0, self.since_ms);
+            black_box.applied();
+        }
+    }
 }
 
 /// The worker's end of the verdicts.
@@ -79,7 +108,19 @@ impl Subscriber {
     ) -> (Self, Verdicts) {
         let (sender, verdicts) = mpsc::channel(VERDICTS_MAX);
         let has_offered = Arc::default();
-        (Self { settings, offers, news, verdicts, current: None, has_offered }, sender)
+        (
+            Self {
+                settings,
+                offers,
+                news,
+                verdicts,
+                current: None,
+                has_offered,
+                trial: None,
+                served: None,
+            },
+            sender,
+        )
     }
 
     /// Runs for as long as the worker does.
@@ -133,13 +174,22 @@ impl Subscriber {
 
     /// Prepares a snapshot, has the worker apply it, and keeps it as last-good.
     async fn offer(&mut self, snapshot: Snapshot, source: SnapshotSource) -> Verdict {
+        self.offer_unless(&Arc::clone(&self.settings).condemned, snapshot, source).await
+    }
+
+    async fn offer_unless(
+        &mut self,
+        condemned: &[ContentHash],
+        snapshot: Snapshot,
+        source: SnapshotSource,
+    ) -> Verdict {
         // From here on the worker's verdict is awaited, and must not be left behind.
         self.has_offered.store(true, Ordering::Relaxed);
         let version = snapshot.version;
-        let prepared = match prepare(snapshot, self.current.as_deref(), source) {
-            Ok(prepared) => Arc::new(prepared),
-            Err(error) => {
-                let reason = error.to_string();
+        let (prepared, encoded) = match self.prepare(condemned, snapshot, source) {
+            Ok(ready) => ready,
+            Err(reason) => {
+                self.served.iter().for_each(Served::note);
                 self.tell(News::Refused(version, reason.clone()));
                 return Err(reason);
             }
@@ -148,37 +198,80 @@ impl Subscriber {
         self.offers.send(Arc::clone(&prepared)).map_err(|_| gone())?;
         self.tell(News::Offered);
         self.verdicts.recv().await.ok_or_else(gone)??;
-        if source == SnapshotSource::Control {
-            self.keep(&prepared.snapshot);
-        }
+        let served = Served { hash: encoded.hash(), version, since_ms: monotonic_ms() };
+        served.note();
+        self.served = Some(served);
         self.current = Some(prepared);
+        self.keep(&encoded, source);
         Ok(())
     }
 
-    fn keep(&self, snapshot: &Snapshot) {
-        let path = Path::new(&self.settings.last_good);
-        if let Err(error) = last_good::write(path, snapshot, &self.settings.slot.to_string()) {
+    /// What may crash this process is said to the supervisor first, in memory that outlives it.
+    fn prepare(
+        &self,
+        condemned: &[ContentHash],
+        snapshot: Snapshot,
+        source: SnapshotSource,
+    ) -> Result<(Arc<Prepared>, Encoded), String> {
+        let encoded = Encoded::new(&snapshot).map_err(|error| error.to_string())?;
+        if condemned.contains(&encoded.hash()) {
+            return Err(CONDEMNED.to_owned());
+        }
+        if let Some(black_box) = writer::get() {
+            black_box.trying(&encoded.hash(), snapshot.version.0, monotonic_ms());
+        }
+        let prepared = prepare(snapshot, self.current.as_deref(), source);
+        Ok((Arc::new(prepared.map_err(|error| error.to_string())?), encoded))
+    }
+
+    fn keep(&mut self, encoded: &Encoded, source: SnapshotSource) {
+        let path = PathBuf::from(&self.settings.last_good);
+        let who = self.settings.slot.to_string();
+        if source == SnapshotSource::Control
+            && let Err(error) = last_good::write(&path, encoded, &who)
+        {
             tracing::error!(
                 "last-good {} {error}: a restart without control would serve an older snapshot",
                 path.display()
             );
         }
+        let seal = encoded.seal();
+        let trial = async move {
+            tokio::time::sleep(TRIAL).await;
+            if let Err(error) = last_good::prove(&path, &seal, &who) {
+                tracing::error!(
+                    "last-good {} {error}: it cannot be rolled back to",
+                    path.display()
+                );
+            }
+        };
+        if let Some(before) = self.trial.replace(tokio::spawn(trial)) {
+            before.abort();
+        }
     }
 
-    /// Without a snapshot, because none came or the first was refused: last-good.
+    /// Without a snapshot, because none came or the first was refused: last-good, or the one that
+    /// was served long enough to trust. Rather a condemned one than none.
     async fn serve_something(&mut self) {
-        if self.current.is_some() {
-            return;
-        }
-        let path = Path::new(&self.settings.last_good).to_owned();
-        match last_good::read(&path) {
-            Ok(None) => {}
-            Err(error) => tracing::warn!("last-good {} {error}: ignored", path.display()),
-            Ok(Some(snapshot)) => {
-                let version = snapshot.version;
-                match self.offer(snapshot, SnapshotSource::LastGood).await {
-                    Ok(()) => tracing::warn!("control unreachable: serving last-good {version}"),
-                    Err(reason) => tracing::error!("last-good {version} refused: {reason}"),
+        let newest = PathBuf::from(&self.settings.last_good);
+        let proven = last_good::proven(&newest);
+        let settings = Arc::clone(&self.settings);
+        for (path, condemned) in
+            [(&newest, &*settings.condemned), (&proven, &settings.condemned), (&newest, &[])]
+        {
+            if self.current.is_some() {
+                return;
+            }
+            match last_good::read(path) {
+                Ok(None) => {}
+                Err(error) => tracing::warn!("last-good {} {error}: ignored", path.display()),
+                Ok(Some(snapshot)) => {
+                    let version = snapshot.version;
+                    let offered = self.offer_unless(condemned, snapshot, SnapshotSource::LastGood);
+                    match offered.await {
+                        Ok(()) => tracing::warn!("serving last-good {version}, not control's"),
+                        Err(reason) => tracing::error!("last-good {version} refused: {reason}"),
+                    }
                 }
             }
         }

@@ -1,0 +1,56 @@
+//! A request, remembered in the black box while it is answered: from its head to the head of its
+//! response. Who panics meanwhile leaves word of it. A quarantined one is answered here.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+
+use http::header::SERVER;
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+use super::connection::Downstream;
+use super::exchange;
+use super::reply::ProxyError;
+use super::request::is_grpc;
+use super::response::{Account, ReplyBody};
+use crate::black_box::head::Head;
+use crate::black_box::writer;
+use crate::clock;
+
+/// As [`exchange::serve`].
+///
+/// # Errors
+/// None; the type is what `hyper` asks for.
+pub async fn serve(
+    downstream: Rc<Downstream>,
+    request: Request<Incoming>,
+) -> Result<Response<ReplyBody>, Infallible> {
+    let Some(black_box) = writer::get() else {
+        return exchange::serve(downstream, request).await;
+    };
+    let mut head = Head::line(&request);
+    if black_box.is_quarantined(&head) {
+        return Ok(refuse(&downstream, &request));
+    }
+    head.add_details(&request);
+    let entry = black_box.begin(&head);
+    let mut answering = pin!(exchange::serve(downstream, request));
+    poll_fn(|cx| entry.handle(|| answering.as_mut().poll(cx))).await
+}
+
+/// Nothing of the request is looked at but what says how to write the answer.
+fn refuse(downstream: &Downstream, request: &Request<Incoming>) -> Response<ReplyBody> {
+    let is_grpc = is_grpc(request.headers());
+    let mut account = Account::new(clock::now(), downstream.unrouted());
+    account.set_grpc(is_grpc);
+    let error = ProxyError::Quarantined;
+    let mut response = error.reply(is_grpc);
+    if let Some(server) = downstream.server_header() {
+        response.headers_mut().insert(SERVER, server.clone());
+    }
+    account.answer(response.status().as_u16(), error.flags());
+    response.body_mut().settle(account);
+    response
+}
