@@ -82,6 +82,9 @@ pub struct UpOptions {
     /// Namespace of the gateway pod
     #[arg(long, default_value = "istio-system")]
     pub namespace: String,
+    /// MeshConfig [default: ConfigMap istio of the root namespace, if DIR holds one]
+    #[arg(long, alias = "meshConfig", value_name = "FILE")]
+    pub mesh_config: Option<PathBuf>,
     /// Name of the gateway pod [default: generated]
     #[arg(long, value_name = "NAME")]
     pub pod_name: Option<String>,

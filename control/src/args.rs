@@ -28,6 +28,9 @@ pub struct Settings {
     /// Namespaces to watch; all by default
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', conflicts_with = "config_dir")]
     pub watch_namespaces: Vec<String>,
+    /// MeshConfig; without it, key mesh of ConfigMap istio in the root namespace
+    #[arg(long, visible_alias = "meshConfig", value_name = "FILE")]
+    pub mesh_config: Option<PathBuf>,
     /// Address that the ports below are bound on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1", value_parser = address)]
     pub listen_address: IpAddr,

@@ -60,6 +60,7 @@ pub(crate) fn control(setup: &Setup, before: Option<&ControlStatus>) -> Vec<Stri
         .flag("domain", &options.domain)
         .flag("namespace", &options.namespace)
         .flag("gateway-labels", comma_list(&options.gateway_labels))
+        .optional("mesh-config", options.mesh_config.as_ref().map(|path| path.display()))
         .flag("debounce-after", millis(options.debounce_after))
         .flag("debounce-max", millis(options.debounce_max))
         .switch("quiet", options.quiet)

@@ -95,7 +95,11 @@ fn read_extras(http: &HttpRoute, resolver: Resolver<'_, '_>, scope: &mut Scope<'
         rewrite: http.rewrite.as_ref().and_then(|rewrite| read_rewrite(rewrite, scope)),
         // Zero says explicitly that there is no limit.
         timeout_ms: timeout_ms.filter(|ms| *ms > 0),
-        retry: read_retries(http.retries.as_ref(), &resolver.world.default_retry, scope),
+        retry: read_retries(
+            http.retries.as_ref(),
+            resolver.world.mesh.default_retry.as_ref(),
+            scope,
+        ),
         headers: plan.ops,
         authority: plan.authority,
         cors: read_cors(http.cors_policy.as_ref(), scope),

@@ -13,13 +13,12 @@ use fairway_shared::snapshot::route::{RouteAction, RouteTable};
 
 use super::World;
 use super::index::{external_name, port_numbered};
+use super::mesh::Mesh;
 use super::quantities::whole_ms;
 use super::rules::Policy;
 use crate::object::destination_rule::{ConnectionPool, HttpPool, TcpPool};
 use crate::object::service::ServicePort;
 
-/// Longest wait for a connection where no rule says otherwise: the mesh's default.
-const DEFAULT_CONNECT_TIMEOUT_MS: u32 = 10_000;
 /// How long a pooled connection idles where no rule says otherwise.
 const DEFAULT_IDLE_TIMEOUT_MS: u64 = 3_600_000;
 
@@ -57,10 +56,11 @@ pub(super) fn cluster(world: &World<'_>, id: &ClusterId) -> Option<Cluster> {
     };
     let policy = rule.map(|rule| Policy::compose(rule, subset, port.port)).unwrap_or_default();
     let labels = subset.map(|subset| subset.labels.clone()).unwrap_or_default();
-    Some(under_policy(policy, port, labels))
+    Some(under_policy(&world.mesh, policy, port, labels))
 }
 
 fn under_policy(
+    mesh: &Mesh<'_>,
     policy: Policy<'_>,
     port: &ServicePort,
     labels: BTreeMap<String, String>,
@@ -71,8 +71,9 @@ fn under_policy(
     Cluster {
         labels,
         balancer: balancer(policy.load_balancer.map_or("", |balancer| &balancer.simple)),
-        protocol: protocol(port, http),
-        connect_timeout_ms: connect_timeout_ms(tcp),
+        protocol: protocol(mesh, port, http),
+        connect_timeout_ms: connect_timeout_ms(mesh, tcp),
+        tcp_keepalive: mesh.tcp_keepalive,
         idle_timeout_ms: idle_timeout_ms(tcp, http),
         max_requests_per_connection: http.map_or(0, |http| http.max_requests_per_connection),
         ..Cluster::default()
@@ -87,11 +88,11 @@ fn balancer(simple: &str) -> Balancer {
     }
 }
 
-fn connect_timeout_ms(tcp: Option<&TcpPool>) -> u32 {
+fn connect_timeout_ms(mesh: &Mesh<'_>, tcp: Option<&TcpPool>) -> u32 {
     let written = tcp.and_then(|tcp| tcp.connect_timeout.as_deref());
     match written.and_then(|text| whole_ms(text).ok()) {
         Some(ms) => u32::try_from(ms).unwrap_or(u32::MAX),
-        None => DEFAULT_CONNECT_TIMEOUT_MS,
+        None => mesh.connect_timeout_ms,
     }
 }
 
@@ -104,11 +105,14 @@ fn idle_timeout_ms(tcp: Option<&TcpPool>, http: Option<&HttpPool>) -> Option<u64
     (ms > 0).then_some(ms)
 }
 
-fn protocol(port: &ServicePort, http: Option<&HttpPool>) -> UpstreamProtocol {
+/// A rule's `DO_NOT_UPGRADE` keeps the mesh from upgrading, not a port from saying HTTP/2.
+fn protocol(mesh: &Mesh<'_>, port: &ServicePort, http: Option<&HttpPool>) -> UpstreamProtocol {
     match http {
         Some(http) if http.use_client_protocol => UpstreamProtocol::FromClient,
         Some(http) if http.h2_upgrade_policy == "UPGRADE" => UpstreamProtocol::Http2,
         _ if speaks_http2(port) => UpstreamProtocol::Http2,
+        Some(http) if http.h2_upgrade_policy == "DO_NOT_UPGRADE" => UpstreamProtocol::Http1,
+        _ if mesh.upgrades_to_http2 => UpstreamProtocol::Http2,
         _ => UpstreamProtocol::Http1,
     }
 }

@@ -81,6 +81,8 @@ pub(super) enum FieldPath {
     Metadata,
     /// The object as a whole.
     Spec,
+    /// MeshConfig.
+    Mesh,
     /// One address of an EndpointSlice or Endpoints object.
     Endpoint,
     /// `spec.servers[i]`.
@@ -119,6 +121,7 @@ impl Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Metadata => f.write_str("metadata"),
+            Self::Mesh => f.write_str("mesh"),
             Self::Spec => f.write_str("spec"),
             Self::Endpoint => f.write_str("endpoint"),
             Self::Server(i) => write!(f, "spec.servers[{i}]"),

@@ -2,11 +2,13 @@
 //! pods by name and address. Built once; every later pass looks things up here.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
 
 use super::names::{Visibility, by_age, service_host};
 use crate::object::destination_rule::DestinationRule;
 use crate::object::endpoints::{EndpointSlice, Endpoints, SERVICE_NAME_LABEL};
 use crate::object::gateway::Gateway;
+use crate::object::mesh::MeshConfig;
 use crate::object::pod::Pod;
 use crate::object::service::{Service, ServicePort};
 use crate::object::virtual_service::VirtualService;
@@ -16,6 +18,11 @@ use crate::object::{ConfigSet, GatewayPod, Object, Spec};
 const SERVICE_EXPORT_TO: &str = "networking.istio.io/exportTo";
 /// Service type without endpoints of its own.
 const EXTERNAL_NAME: &str = "ExternalName";
+/// Namespace whose objects hold for the mesh where MeshConfig names none; also where its ConfigMap
+/// is looked for.
+pub(super) const ROOT_NAMESPACE: &str = "istio-system";
+/// Istio's defaults.
+static NO_MESH: LazyLock<MeshConfig> = LazyLock::new(MeshConfig::default);
 
 /// An object with its spec taken out.
 #[derive(Debug)]
@@ -58,6 +65,10 @@ pub(super) struct Index<'a> {
     pub(super) services: Vec<Named<'a, Service>>,
     /// In age order.
     pub(super) pods: Vec<Named<'a, Pod>>,
+    /// MeshConfig from a file of its own.
+    pub(super) mesh_files: Vec<Named<'a, MeshConfig>>,
+    /// MeshConfig in ConfigMaps, of whatever namespace.
+    pub(super) mesh_maps: Vec<Named<'a, MeshConfig>>,
     services_by_host: HashMap<String, Named<'a, Service>>,
     slices: HashMap<Key<'a>, Vec<Named<'a, EndpointSlice>>>,
     endpoints: HashMap<Key<'a>, Named<'a, Endpoints>>,
@@ -77,6 +88,8 @@ impl<'a> Index<'a> {
             destination_rules: Vec::new(),
             services: Vec::new(),
             pods: Vec::new(),
+            mesh_files: Vec::new(),
+            mesh_maps: Vec::new(),
             services_by_host: HashMap::new(),
             slices: HashMap::new(),
             endpoints: HashMap::new(),
@@ -108,6 +121,8 @@ impl<'a> Index<'a> {
                     self.slices.entry((key.0, service)).or_default().push(Named { object, spec });
                 }
             }
+            Spec::MeshConfig(spec) => self.mesh_files.push(Named { object, spec }),
+            Spec::ConfigMap(spec) => self.mesh_maps.push(Named { object, spec }),
             Spec::Pod(spec) => {
                 self.pods.push(Named { object, spec });
                 self.pods_by_key.insert(key, Named { object, spec });
@@ -118,15 +133,37 @@ impl<'a> Index<'a> {
         }
     }
 
+    /// MeshConfig in force: that of a file of its own, else that of the root namespace's
+    /// ConfigMap, else Istio's defaults.
+    pub(super) fn mesh(&self) -> &'a MeshConfig {
+        self.mesh_in_force().map_or(&NO_MESH, |mesh| mesh.spec)
+    }
+
+    /// MeshConfig in force as the object it was read from.
+    pub(super) fn mesh_in_force(&self) -> Option<Named<'a, MeshConfig>> {
+        let is_root = |map: &&Named<'_, MeshConfig>| map.object.meta.namespace == ROOT_NAMESPACE;
+        self.mesh_files.first().or_else(|| self.mesh_maps.iter().find(is_root)).copied()
+    }
+
+    /// Namespace whose objects hold for the mesh.
+    pub(super) fn root_namespace(&self) -> &'a str {
+        match self.mesh().root_namespace.as_str() {
+            "" => ROOT_NAMESPACE,
+            named => named,
+        }
+    }
+
     /// The Service of a full host name, if the gateway pod may see it.
     pub(super) fn service(&self, host: &str) -> Option<Named<'a, Service>> {
         let service = self.services_by_host.get(host)?;
         let annotation = service.object.meta.annotations.get(SERVICE_EXPORT_TO);
-        let values = annotation.iter().flat_map(|list| list.split(',')).map(str::trim);
-        let visibility = Visibility::read(
-            values.filter(|value| !value.is_empty()),
-            &service.object.meta.namespace,
-        );
+        let written = annotation.iter().flat_map(|list| list.split(',')).map(str::trim);
+        let written: Vec<&str> = written.filter(|value| !value.is_empty()).collect();
+        let namespace = &service.object.meta.namespace;
+        let visibility = match written.is_empty() {
+            true => Visibility::read_list(&self.mesh().default_service_export_to, namespace),
+            false => Visibility::read(written, namespace),
+        };
         visibility.includes(&self.pod.namespace).then_some(*service)
     }
 

@@ -14,6 +14,7 @@ use super::chains::{self, Sources, tcp_route};
 use super::findings::{FieldPath, Findings, PORT_NOT_OFFERED, SERVER_CONFLICT};
 use super::gateways::{GatewayPlan, ServerClass, ServerPlan};
 use super::index::Index;
+use super::mesh::Mesh;
 use super::ports::GatewayServices;
 use super::virtual_hosts::route_table;
 
@@ -160,11 +161,11 @@ pub(super) fn listener(
         }
         ServerClass::Tcp => ListenerKind::Tcp { route: tcp_route(first, sources)? },
     };
-    let listener = Arc::new(described(merged, kind));
+    let listener = Arc::new(described(merged, kind, &sources.world.mesh));
     Some(ListenerPlan { id: merged.address.listener(), listener, tables })
 }
 
-fn described(merged: &MergedPort<'_, '_>, kind: ListenerKind) -> Listener {
+fn described(merged: &MergedPort<'_, '_>, kind: ListenerKind, mesh: &Mesh<'_>) -> Listener {
     let mut gateway_ports: Vec<u16> =
         merged.servers.iter().map(|merged| merged.server.written_port).collect();
     gateway_ports.sort_unstable();
@@ -183,7 +184,7 @@ fn described(merged: &MergedPort<'_, '_>, kind: ListenerKind) -> Listener {
         gateway_ports,
         protocol: protocol.unwrap_or_default(),
         gateways,
-        proxy_protocol: false,
+        proxy_protocol: mesh.proxy_protocol,
         kind,
     }
 }

@@ -5,6 +5,7 @@
 //! | pass | takes | makes |
 //! | --- | --- | --- |
 //! | `index` | the config set | objects by kind, host, name and address |
+//! | `mesh`, `settings` | MeshConfig | defaults for all passes, settings of the gateway |
 //! | `rules` | DestinationRules | the rule in force for a host |
 //! | `gateways` | Gateways | servers with class, port and hosts |
 //! | `virtual_services`, `routes`, `delegates`, `opaque` | VirtualServices | flat routes |
@@ -30,6 +31,7 @@ mod headers;
 mod index;
 mod listeners;
 mod matches;
+mod mesh;
 mod names;
 mod opaque;
 mod patterns;
@@ -38,12 +40,14 @@ mod quantities;
 mod regexes;
 pub mod render;
 mod render_route;
+mod render_settings;
 mod replies;
 mod retries;
 mod routes;
 mod rule_checks;
 mod rules;
 mod server_tls;
+mod settings;
 mod virtual_hosts;
 mod virtual_services;
 
@@ -54,13 +58,13 @@ use fairway_shared::diagnostic::Diagnostic;
 use fairway_shared::id::{ClusterId, ServicePort, SnapshotVersion};
 use fairway_shared::snapshot::Snapshot;
 use fairway_shared::snapshot::cluster::{Cluster, EndpointSet};
-use fairway_shared::snapshot::route::RetryPolicy;
 
 use crate::object::{ConfigSet, Object};
 use chains::Sources;
 use findings::{EMPTY_SUBSET, FieldPath, Findings};
 pub(crate) use index::is_subset;
 use index::{Index, port_numbered};
+use mesh::Mesh;
 use rules::Rules;
 use virtual_hosts::Bindings;
 
@@ -77,8 +81,8 @@ pub struct Compiled {
 struct World<'a> {
     index: Index<'a>,
     rules: Rules<'a>,
-    /// Shared by all routes without `retries`.
-    default_retry: Arc<RetryPolicy>,
+    /// What holds where objects say nothing.
+    mesh: Mesh<'a>,
 }
 
 /// Compiles a whole configuration. No I/O, no clock, no chance: equal config sets give equal
@@ -87,7 +91,8 @@ pub fn compile(config: &ConfigSet) -> Compiled {
     let mut findings = Findings::default();
     let index = Index::new(config);
     let rules = Rules::new(&index, &mut findings);
-    let world = World { index, rules, default_retry: Arc::new(retries::default_policy()) };
+    let mesh = Mesh::read(&index, &mut findings);
+    let world = World { index, rules, mesh };
     let gateways = gateways::read_gateways(&world.index, &mut findings);
     let services = virtual_services::read_virtual_services(&world, &mut findings);
     virtual_hosts::check_bindings(&services, &gateways, &mut findings);
@@ -115,7 +120,7 @@ pub fn compile(config: &ConfigSet) -> Compiled {
         clusters,
         endpoints,
         secrets: BTreeMap::new(),
-        settings: Arc::default(),
+        settings: Arc::new(settings::gateway_settings(&world.mesh, &mut findings)),
     };
     assert_eq!(snapshot.check(), Ok(()), "compile made a snapshot that breaks its promises");
     Compiled { snapshot, diagnostics: findings.into_sorted() }

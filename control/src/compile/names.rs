@@ -139,6 +139,16 @@ impl Visibility {
         Self::Only(named.map(|v| if v == "." { namespace } else { v }.to_owned()).collect())
     }
 
+    /// As [`Self::read`], of a list as MeshConfig has it.
+    pub(super) fn read_list(values: &[String], namespace: &str) -> Self {
+        Self::read(values.iter().map(String::as_str), namespace)
+    }
+
+    /// `exportTo` of an object, else the mesh's default for its kind.
+    pub(super) fn of_object(own: &[String], default: &[String], namespace: &str) -> Self {
+        Self::read_list(if own.is_empty() { default } else { own }, namespace)
+    }
+
     /// Is the object seen from `namespace`?
     pub(super) fn includes(&self, namespace: &str) -> bool {
         match self {

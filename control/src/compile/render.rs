@@ -11,6 +11,7 @@ use fairway_shared::snapshot::route::{Route, RouteMatch, StringMatch};
 use fairway_shared::snapshot::tls::{ClientDemand, ServerTls};
 
 use super::render_route::{self, write_host};
+use super::render_settings::write_settings;
 
 /// The snapshot as text. The version is not part of it.
 pub fn render(snapshot: &Snapshot) -> String {
@@ -58,7 +59,7 @@ fn write_snapshot(snapshot: &Snapshot, out: &mut String) -> fmt::Result {
             writeln!(out, "  {}", EndpointText(endpoint))?;
         }
     }
-    Ok(())
+    write_settings(&snapshot.settings, out)
 }
 
 struct ListenerText<'s>(&'s Listener);

@@ -40,10 +40,10 @@ pub(super) fn default_policy() -> RetryPolicy {
 /// Reads `retries`; `fallback` serves the many routes without. `None` = never retried.
 pub(super) fn read_retries(
     retries: Option<&Retries>,
-    fallback: &Arc<RetryPolicy>,
+    fallback: Option<&Arc<RetryPolicy>>,
     scope: &mut Scope<'_>,
 ) -> Option<Arc<RetryPolicy>> {
-    let Some(retries) = retries else { return Some(Arc::clone(fallback)) };
+    let Some(retries) = retries else { return fallback.map(Arc::clone) };
     let attempts = read_attempts(retries, scope)?;
     let mut policy = RetryPolicy {
         attempts,

@@ -14,9 +14,6 @@ use crate::object::destination_rule::{
 };
 use crate::object::{GatewayPod, Object};
 
-/// Namespace whose rules hold for the whole mesh.
-pub(super) const ROOT_NAMESPACE: &str = "istio-system";
-
 /// Rules of one host and one visibility, merged.
 #[derive(Debug)]
 pub(super) struct Rule<'a> {
@@ -39,13 +36,18 @@ struct NamespaceRules<'a> {
 /// All usable rules.
 pub(super) struct Rules<'a> {
     pod_namespace: &'a str,
+    root_namespace: &'a str,
     by_namespace: HashMap<&'a str, NamespaceRules<'a>>,
 }
 
 impl<'a> Rules<'a> {
     /// Checks and merges all rules, in age order.
     pub(super) fn new(index: &Index<'a>, findings: &mut Findings) -> Self {
-        let mut rules = Self { pod_namespace: &index.pod.namespace, by_namespace: HashMap::new() };
+        let mut rules = Self {
+            pod_namespace: &index.pod.namespace,
+            root_namespace: index.root_namespace(),
+            by_namespace: HashMap::new(),
+        };
         for rule in &index.destination_rules {
             rules.add(index, *rule, findings);
         }
@@ -79,8 +81,9 @@ impl<'a> Rules<'a> {
             }
             Some(_) => return,
             None => {
-                let values = spec.export_to.iter().map(String::as_str);
-                (&mut of_namespace.general, Visibility::read(values, namespace))
+                let default = &index.mesh().default_destination_rule_export_to;
+                let seen_by = Visibility::of_object(&spec.export_to, default, namespace);
+                (&mut of_namespace.general, seen_by)
             }
         };
         let same_host = map.entry(&host);
@@ -100,14 +103,14 @@ impl<'a> Rules<'a> {
     pub(super) fn effective(&self, host: &str, service_namespace: &str) -> Option<&Rule<'a>> {
         self.own(host)
             .or_else(|| self.exported(host, service_namespace))
-            .or_else(|| self.exported(host, ROOT_NAMESPACE))
+            .or_else(|| self.exported(host, self.root_namespace))
     }
 
     /// Rules of the pod's namespace. In the root namespace only its private ones count here, as
     /// its public ones are the last resort of everyone.
     fn own(&self, host: &str) -> Option<&Rule<'a>> {
         let namespace = self.by_namespace.get(self.pod_namespace)?;
-        let is_root = self.pod_namespace == ROOT_NAMESPACE;
+        let is_root = self.pod_namespace == self.root_namespace;
         let counts = |rule: &&Rule<'a>| match is_root {
             true => rule.visibility.is_only(self.pod_namespace),
             false => rule.visibility != Visibility::Only(Default::default()),

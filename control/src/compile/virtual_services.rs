@@ -90,8 +90,8 @@ fn read_root<'a>(
         routes.extend(flat);
     }
     let (tls, tcp) = reader.opaque_entries(&hosts, findings);
-    let values = spec.export_to.iter().map(String::as_str);
-    let visibility = Visibility::read(values, &object.meta.namespace);
+    let default = &world.index.mesh().default_virtual_service_export_to;
+    let visibility = Visibility::of_object(&spec.export_to, default, &object.meta.namespace);
     let bound = BoundService { service, visibility, hosts, gateways, routes, tls, tcp };
     (!is_broken).then_some(bound)
 }
@@ -124,8 +124,8 @@ fn read_delegate<'a>(
     for (at, http) in spec.http.iter().enumerate() {
         is_usable.push(http.delegate.is_none() && reader.flat(at, http, findings).is_some());
     }
-    let values = spec.export_to.iter().map(String::as_str);
-    let visibility = Visibility::read(values, &object.meta.namespace);
+    let default = &world.index.mesh().default_virtual_service_export_to;
+    let visibility = Visibility::of_object(&spec.export_to, default, &object.meta.namespace);
     (!is_broken).then_some(DelegateService { service, visibility, is_usable })
 }
 

@@ -6,6 +6,7 @@
 pub mod destination_rule;
 pub mod endpoints;
 pub mod gateway;
+pub mod mesh;
 pub mod meta;
 pub mod pod;
 pub mod service;
@@ -19,6 +20,7 @@ use fairway_shared::diagnostic::{ObjectRef, Place};
 use destination_rule::DestinationRule;
 use endpoints::{EndpointSlice, Endpoints};
 use gateway::Gateway;
+use mesh::MeshConfig;
 use meta::Meta;
 use pod::Pod;
 use service::Service;
@@ -53,6 +55,10 @@ pub enum Spec {
     EndpointSlice(EndpointSlice),
     /// Core Pod.
     Pod(Pod),
+    /// MeshConfig from a file of its own.
+    MeshConfig(MeshConfig),
+    /// Core ConfigMap that holds MeshConfig.
+    ConfigMap(MeshConfig),
 }
 
 impl Spec {
@@ -66,6 +72,8 @@ impl Spec {
             Self::Endpoints(_) => "Endpoints",
             Self::EndpointSlice(_) => "EndpointSlice",
             Self::Pod(_) => "Pod",
+            Self::MeshConfig(_) => "MeshConfig",
+            Self::ConfigMap(_) => "ConfigMap",
         }
     }
 }

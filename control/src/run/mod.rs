@@ -24,6 +24,7 @@ use crate::object::GatewayPod;
 use crate::publish::actor::Publisher;
 use crate::source::directory::{DirectoryError, DirectorySource, POLL_DEFAULT};
 use crate::source::kube::{ClusterAccess, ConnectError, KubeSource};
+use crate::source::mesh_file::{MeshFile, MeshFileError};
 use crate::store::actor::{SourceChanged, StoreActor};
 use crate::store::debounce::DebouncePolicy;
 use actor::CompileActor;
@@ -42,6 +43,8 @@ const EXIT_FAILURE: u8 = 1;
 enum RunError {
     #[error("--config-dir: {0}")]
     Directory(#[from] DirectoryError),
+    #[error("--mesh-config: {0}")]
+    MeshFile(#[from] MeshFileError),
     #[error(transparent)]
     Cluster(#[from] ConnectError),
     #[error(transparent)]
@@ -56,7 +59,7 @@ impl RunError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Directory(DirectoryError::NoThread(_)) => EXIT_FAILURE,
-            Self::Directory(_) | Self::Cluster(_) => EXIT_USAGE,
+            Self::Directory(_) | Self::MeshFile(_) | Self::Cluster(_) => EXIT_USAGE,
             Self::Socket(_) | Self::Status(_) | Self::Runtime(_) => EXIT_FAILURE,
         }
     }
@@ -188,6 +191,12 @@ async fn start_pipeline(
         longest_ms: whole_ms(settings.debounce_max),
     };
     let store = StoreActor::new(policy, compiler.recipient()).start();
+    if let Some(path) = &settings.mesh_config {
+        // First, so that nothing is compiled without it.
+        let (file, event) = MeshFile::open(path)?;
+        store.do_send(SourceChanged(vec![event]));
+        actix::spawn(follow(file, store.clone(), servers.clone()));
+    }
     let sink = move |events| store.do_send(SourceChanged(events));
     if let Some(directory) = &settings.config_dir {
         return Ok(Source::Directory(DirectorySource::start(directory, POLL_DEFAULT, sink)?));
@@ -198,4 +207,21 @@ async fn start_pipeline(
     };
     let namespaces = &settings.watch_namespaces;
     Ok(Source::Cluster(KubeSource::start(&access, namespaces, servers, sink).await?))
+}
+
+/// Tells the store of each new version of the file, for as long as the process runs.
+async fn follow(mut file: MeshFile, store: Addr<StoreActor>, threads: Handle) {
+    loop {
+        actix::clock::sleep(POLL_DEFAULT).await;
+        let looked = threads.spawn_blocking(move || {
+            let event = file.look();
+            (file, event)
+        });
+        // Fails only while the process goes down.
+        let Ok((same, event)) = looked.await else { return };
+        file = same;
+        if let Some(event) = event {
+            store.do_send(SourceChanged(vec![event]));
+        }
+    }
 }

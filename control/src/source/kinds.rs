@@ -11,6 +11,8 @@ pub(super) enum Kind {
     Endpoints,
     EndpointSlice,
     Pod,
+    /// Only those that hold MeshConfig.
+    ConfigMap,
 }
 
 impl Kind {
@@ -44,6 +46,7 @@ pub(super) fn reading_of(api_version: &str, kind: &str) -> Reading {
         ("", "v1", "Service") => Kind::Service,
         ("", "v1", "Endpoints") => Kind::Endpoints,
         ("", "v1", "Pod") => Kind::Pod,
+        ("", "v1", "ConfigMap") => Kind::ConfigMap,
         ("discovery.k8s.io", "v1" | "v1beta1", "EndpointSlice") => Kind::EndpointSlice,
         _ if configures_traffic(group, kind) => return Reading::NotSupported,
         _ => return Reading::Ignored,
@@ -82,7 +85,7 @@ mod tests {
             ("gateway.networking.k8s.io/v1", "HTTPRoute", Reading::NotSupported),
             ("networking.k8s.io/v1", "Ingress", Reading::NotSupported),
             ("networking.k8s.io/v1", "NetworkPolicy", Reading::Ignored),
-            ("v1", "ConfigMap", Reading::Ignored),
+            ("v1", "ConfigMap", Reading::Read(Kind::ConfigMap)),
             ("apps/v1", "Deployment", Reading::Ignored),
             ("example.com/v1", "Service", Reading::Ignored),
             ("", "", Reading::Ignored),

@@ -7,6 +7,8 @@
 //! | [`last_good`] | what of a broken file stays in force; pure |
 //! | [`directory`] | listing and watching a directory |
 //! | [`kube`] | watching an API server |
+//! | [`mesh_file`] | a file that is MeshConfig |
+//! | `mesh` | MeshConfig inside a ConfigMap or a file of its own; pure |
 //! | `documents`, `yaml`, `scalar`, `node` | text to documents to trees that know their lines |
 //! | `typed`, `misfit` | a tree to a Rust type; the field, line and wording of what does not fit |
 //! | `kinds` | which kinds are read, refused aloud or passed over |
@@ -20,6 +22,8 @@ mod documents;
 mod kinds;
 pub mod kube;
 pub mod last_good;
+mod mesh;
+pub mod mesh_file;
 mod misfit;
 mod node;
 pub mod parse;

@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use super::{
     documents::{Syntax, read_documents},
     kinds::{Kind, Reading, reading_of},
+    mesh::{holds_mesh_config, read_config_map, read_mesh_text},
     misfit::TypeError,
     node::{Node, Value},
     typed::{self, Nulls, UnknownField},
@@ -28,6 +29,11 @@ use crate::object::{Object, Spec, meta::Meta};
 pub const FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The namespace of an object that names none, as `kubectl` has it.
 pub const DEFAULT_NAMESPACE: &str = "default";
+
+/// Name under which findings speak of a MeshConfig file.
+const MESH_NAME: &str = "mesh";
+/// Where MeshConfig's ConfigMap is looked for, and under which findings speak of a file.
+pub(super) const MESH_NAMESPACE: &str = "istio-system";
 
 /// What was found in one file.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -83,6 +89,19 @@ pub(super) fn parse_value(
         }
     }
     (objects, diagnostics)
+}
+
+/// Parses a file that is MeshConfig itself, without an object around it.
+pub fn parse_mesh_file(file: &str, content: &[u8]) -> ParsedFile {
+    let mut parsing = Parsing { file: Some(file), parsed: ParsedFile::default() };
+    match std::str::from_utf8(content) {
+        Ok(text) => parsing.mesh_config(text),
+        Err(_) => {
+            let message = "the text is not UTF-8".to_owned();
+            parsing.broken(Severity::Error, 0, message, "save the file as UTF-8");
+        }
+    }
+    parsing.parsed
 }
 
 struct Parsing<'a> {
@@ -145,8 +164,29 @@ impl Parsing<'_> {
         }
     }
 
+    fn mesh_config(&mut self, text: &str) {
+        let namespace = MESH_NAMESPACE.to_owned();
+        let meta = Meta { name: MESH_NAME.to_owned(), namespace, ..Meta::default() };
+        let mut unknown = Vec::new();
+        match read_mesh_text(text, 0, &mut unknown) {
+            Ok(spec) => {
+                let place = self.place(1);
+                let object = Object { meta, place, spec: Spec::MeshConfig(spec) };
+                unknown.iter().for_each(|field| self.unknown_field(&object.reference(), field));
+                self.parsed.entries.push(Entry::Valid(Arc::new(object)));
+            }
+            Err(error) => {
+                let message = error.to_string();
+                self.broken(Severity::Error, error.line, message, "correct the field");
+            }
+        }
+    }
+
     fn object(&mut self, node: &Node, kind: Kind, kind_name: &str) {
         let reference = reference_of(node, kind_name);
+        if kind == Kind::ConfigMap && !holds_mesh_config(&reference.name, node) {
+            return;
+        }
         if reference.name.is_empty() {
             let message = format!("{kind_name} without metadata.name");
             return self.broken(Severity::Error, node.line, message, "give it a name");
@@ -238,6 +278,7 @@ fn read_object(node: &Node, kind: Kind) -> Result<(Meta, Spec, Vec<UnknownField>
         Kind::Endpoints => Spec::Endpoints(typed::read(node, "", Nulls::Empty)?.0),
         Kind::EndpointSlice => Spec::EndpointSlice(typed::read(node, "", Nulls::Empty)?.0),
         Kind::Pod => Spec::Pod(typed::read(node, "", Nulls::Empty)?.0),
+        Kind::ConfigMap => Spec::ConfigMap(read_config_map(node, of_spec)?),
     };
     if kind.is_istio() {
         unknown.extend(strangers(node, "", &["apiVersion", "kind", "metadata", "spec", "status"]));

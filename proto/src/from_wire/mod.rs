@@ -8,6 +8,7 @@ mod cluster;
 mod listener;
 mod policy;
 mod route;
+mod settings;
 mod tls;
 mod update;
 

@@ -2,6 +2,8 @@
 //! [`Snapshot::check`](fairway_shared::snapshot::Snapshot::check), which the worker calls for
 //! every carrier.
 
+use std::sync::Arc;
+
 use fairway_shared::id::{ListenerId, RouteTableId, SecretName, SnapshotVersion, WorkerSlot};
 use fairway_shared::ipc::message::NodeIdentity;
 use fairway_shared::snapshot::Snapshot;
@@ -10,6 +12,7 @@ use super::check::{At, FieldError, named, remove, required, upsert, within, with
 use super::cluster::{cluster, cluster_id, endpoint_set, service_port};
 use super::listener::listener;
 use super::route::route_table;
+use super::settings::settings;
 use super::tls::secret;
 use crate::wire;
 
@@ -61,6 +64,9 @@ pub fn update(
     upsert("clusters", from.clusters, cluster, &mut to.clusters)?;
     upsert("endpoint_sets", from.endpoint_sets, endpoint_set, &mut to.endpoints)?;
     upsert("secrets", from.secrets, secret, &mut to.secrets)?;
+    if let Some(from) = from.settings {
+        to.settings = Arc::new(settings(from).at("settings")?);
+    }
     Ok(to)
 }
 
@@ -75,6 +81,9 @@ pub fn snapshot(from: wire::Snapshot) -> Result<Snapshot, FieldError> {
     upsert("clusters", from.clusters, cluster, &mut to.clusters)?;
     upsert("endpoint_sets", from.endpoint_sets, endpoint_set, &mut to.endpoints)?;
     upsert("secrets", from.secrets, secret, &mut to.secrets)?;
+    if let Some(from) = from.settings {
+        to.settings = Arc::new(settings(from).at("settings")?);
+    }
     Ok(to)
 }
 

@@ -6,6 +6,7 @@ mod diagnostic;
 mod listener;
 mod policy;
 mod route;
+mod settings;
 mod tls;
 mod update;
 
@@ -13,5 +14,6 @@ pub use cluster::{cluster, cluster_id, endpoint, endpoint_set, named_endpoint, s
 pub use diagnostic::diagnostic;
 pub use listener::listener;
 pub use route::{route, route_table};
+pub use settings::settings;
 pub use tls::{public_secret, secret};
 pub use update::{delta_update, node, snapshot, whole_update};

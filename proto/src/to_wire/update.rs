@@ -6,6 +6,7 @@ use fairway_shared::snapshot::diff::diff;
 
 use super::{
     cluster, cluster_id, endpoint_set, listener, public_secret, route_table, secret, service_port,
+    settings,
 };
 use crate::wire;
 
@@ -43,6 +44,7 @@ pub fn delta_update(base: &Snapshot, to: &Snapshot) -> wire::SnapshotUpdate {
         removed_endpoint_sets: changes.endpoints.removed.iter().map(service_port).collect(),
         secrets: pick(&changes.secrets.upserted, &to.secrets, secret),
         removed_secrets: changes.secrets.removed.into_iter().map(|name| name.0).collect(),
+        settings: changes.settings.then(|| settings(&to.settings)),
     }
 }
 
@@ -57,6 +59,7 @@ pub fn snapshot(from: &Snapshot, published_at_unix_ms: i64) -> wire::Snapshot {
         clusters: update.clusters,
         endpoint_sets: update.endpoint_sets,
         secrets: from.secrets.iter().map(|(name, secret)| public_secret(name, secret)).collect(),
+        settings: update.settings,
     }
 }
 

@@ -4,6 +4,7 @@
 mod cluster;
 mod listener;
 mod route;
+mod settings;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,8 +23,9 @@ pub(crate) fn snapshot() -> impl Strategy<Value = Snapshot> {
     let clusters = shared_map(cluster_id(), cluster::cluster());
     let endpoints = shared_map(service_port(), cluster::endpoint_set());
     let secrets = shared_map(name().prop_map(SecretName), listener::secret());
-    (1_u64.., listeners, route_tables, clusters, endpoints, secrets).prop_map(
-        |(version, listeners, route_tables, clusters, endpoints, secrets)| {
+    let settings = settings::settings().prop_map(Arc::new);
+    (1_u64.., listeners, route_tables, clusters, endpoints, secrets, settings).prop_map(
+        |(version, listeners, route_tables, clusters, endpoints, secrets, settings)| {
             let version = SnapshotVersion(version);
             Snapshot {
                 version,
@@ -32,6 +34,7 @@ pub(crate) fn snapshot() -> impl Strategy<Value = Snapshot> {
                 clusters,
                 endpoints,
                 secrets,
+                settings,
                 ..Snapshot::default()
             }
         },

@@ -11,6 +11,8 @@ pub struct GatewaySettings {
     pub trusted_proxies: u32,
     /// Path normalisation before matching and forwarding (Istio contract 6.7).
     pub path_normalization: PathNormalization,
+    /// What becomes of `x-forwarded-client-cert` (Istio contract 6.5).
+    pub client_cert_header: ClientCertHeader,
     /// Access logs, all of which are written.
     pub access_logs: Vec<AccessLog>,
     /// Where spans go; `None` = no tracing.
@@ -31,6 +33,23 @@ pub enum PathNormalization {
     MergeSlashes,
     /// As `MergeSlashes`, with `%2F` and `%5C` decoded first.
     DecodeAndMergeSlashes,
+}
+
+/// What becomes of `x-forwarded-client-cert`, Istio's `forwardClientCertDetails`
+/// (Istio contract 6.5).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+pub enum ClientCertHeader {
+    /// The client's copy goes; over mutual TLS the gateway writes its own.
+    #[default]
+    SanitizeSet,
+    /// The client's copy goes.
+    Sanitize,
+    /// Over mutual TLS the client's copy stays, else it goes.
+    ForwardOnly,
+    /// Over mutual TLS the gateway's is appended to the client's copy, else that goes.
+    AppendForward,
+    /// The client's copy stays.
+    AlwaysForwardOnly,
 }
 
 /// One access log (Istio contract 6.2).

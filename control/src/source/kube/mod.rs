@@ -20,6 +20,9 @@ use tokio::task::JoinHandle;
 pub use connect::{ClusterAccess, ConnectError};
 
 use super::SourceEvent;
+use super::kinds::Kind;
+use super::parse::MESH_NAMESPACE;
+use crate::object::mesh::CONFIG_MAP_NAME;
 use resource::{WATCHED, resource_of};
 use watch::{News, Scope};
 
@@ -80,6 +83,11 @@ fn scopes(namespaces: &[String]) -> Vec<Scope> {
             scopes.extend(namespaces.iter().map(|namespace| scope(Some(namespace.clone()))));
         }
     }
+    scopes.push(Scope {
+        resource: resource_of(Kind::ConfigMap),
+        namespace: Some(MESH_NAMESPACE.to_owned()),
+        name: Some(CONFIG_MAP_NAME.to_owned()),
+    });
     scopes
 }
 

@@ -31,6 +31,7 @@ pub(super) const fn resource_of(kind: Kind) -> Resource {
         Kind::Endpoints => ("", &["v1"], "endpoints", "Endpoints"),
         Kind::EndpointSlice => ("discovery.k8s.io", &["v1"], "endpointslices", "EndpointSlice"),
         Kind::Pod => ("", &["v1"], "pods", "Pod"),
+        Kind::ConfigMap => ("", &["v1"], "configmaps", "ConfigMap"),
     };
     Resource { kind, group, versions, plural, name, is_namespaced: true }
 }

@@ -1,0 +1,169 @@
+//! MeshConfig checked, as the passes use it: what holds where an object says nothing (Istio
+//! contract 0). What a value is wrong in is reported, and the default holds in its place.
+
+use std::sync::Arc;
+
+use fairway_shared::snapshot::cluster::TcpKeepalive;
+use fairway_shared::snapshot::route::RetryPolicy;
+
+use super::findings::{DUBIOUS, FieldPath, Findings, Scope};
+use super::index::{Index, Named, ROOT_NAMESPACE};
+use super::names::export_to_problem;
+use super::quantities::{positive_ms, read_ms};
+use super::retries::{default_policy, read_retries};
+use crate::object::Object;
+use crate::object::mesh::{MeshConfig, MeshKeepalive};
+
+/// Wait for an upstream connection where nothing says otherwise, in milliseconds.
+const CONNECT_TIMEOUT_MS: u32 = 10_000;
+
+/// See the module. `config` holds what one pass alone reads.
+pub(super) struct Mesh<'a> {
+    /// Everything, as written.
+    pub(super) config: &'a MeshConfig,
+    /// For upstream connections, in milliseconds.
+    pub(super) connect_timeout_ms: u32,
+    /// For upstream connections.
+    pub(super) tcp_keepalive: Option<TcpKeepalive>,
+    /// Upstreams that do not say what they speak are called with HTTP/2.
+    pub(super) upgrades_to_http2: bool,
+    /// Shared by all routes without `retries`; `None` = they are not retried.
+    pub(super) default_retry: Option<Arc<RetryPolicy>>,
+    /// Every downstream connection starts with a PROXY header.
+    pub(super) proxy_protocol: bool,
+    /// Whom findings are about; `None` = there is no MeshConfig.
+    pub(super) object: Option<&'a Object>,
+}
+
+impl<'a> Mesh<'a> {
+    /// Checks the MeshConfig in force, and tells of those that are not.
+    pub(super) fn read(index: &Index<'a>, findings: &mut Findings) -> Self {
+        let in_force = index.mesh_in_force();
+        for map in &index.mesh_maps {
+            check_place(*map, in_force, findings);
+        }
+        let mut mesh = Self {
+            config: index.mesh(),
+            connect_timeout_ms: CONNECT_TIMEOUT_MS,
+            tcp_keepalive: None,
+            upgrades_to_http2: false,
+            default_retry: Some(Arc::new(default_policy())),
+            proxy_protocol: false,
+            object: in_force.map(|mesh| mesh.object),
+        };
+        if let Some(object) = mesh.object {
+            mesh.take_in(&mut findings.scope(object, FieldPath::Mesh));
+        }
+        mesh
+    }
+
+    fn take_in(&mut self, scope: &mut Scope<'_>) {
+        let config = self.config;
+        if let Some(text) = &config.connect_timeout
+            && let Some(ms) = positive_ms(text, "connectTimeout", scope)
+        {
+            self.connect_timeout_ms = u32::try_from(ms).unwrap_or(u32::MAX);
+        }
+        self.tcp_keepalive = config.tcp_keepalive.as_ref().map(|keep| read_keepalive(keep, scope));
+        self.upgrades_to_http2 = one_of(
+            &config.h2_upgrade_policy,
+            "h2UpgradePolicy",
+            &[("DO_NOT_UPGRADE", false), ("UPGRADE", true)],
+            scope,
+        );
+        if let (Some(retries), Some(fallback)) =
+            (&config.default_http_retry_policy, self.default_retry.take())
+        {
+            self.default_retry = read_retries(Some(retries), Some(&fallback), scope);
+        } else {
+            self.default_retry = Some(Arc::new(default_policy()));
+        }
+        self.proxy_protocol = config.default_config.gateway_topology.proxy_protocol.is_some();
+        for (field, values) in [
+            ("defaultVirtualServiceExportTo", &config.default_virtual_service_export_to),
+            ("defaultDestinationRuleExportTo", &config.default_destination_rule_export_to),
+            ("defaultServiceExportTo", &config.default_service_export_to),
+        ] {
+            if let Some(problem) = export_to_problem(values) {
+                scope.invalid(field, problem, "list namespaces once, or `*` alone");
+            }
+        }
+        say_not_in_force(config, scope);
+    }
+}
+
+/// Fields that are read but that nothing acts on.
+fn say_not_in_force(config: &MeshConfig, scope: &mut Scope<'_>) {
+    let topology = &config.default_config.gateway_topology;
+    for (field, is_set) in [
+        ("tcpKeepalive", config.tcp_keepalive.is_some()),
+        ("accessLogFile", !config.access_log_file.is_empty()),
+        ("defaultProviders.accessLogging", !config.default_providers.access_logging.is_empty()),
+        ("defaultProviders.tracing", !config.default_providers.tracing.is_empty()),
+        ("defaultConfig.tracing", config.default_config.tracing.is_some()),
+        ("localityLbSetting", config.locality_lb_setting.is_some()),
+        ("tlsDefaults", config.tls_defaults.is_some()),
+        ("defaultConfig.proxyHeaders", config.default_config.proxy_headers.is_some()),
+        ("defaultConfig.gatewayTopology.proxyProtocol", topology.proxy_protocol.is_some()),
+        (
+            "defaultConfig.gatewayTopology.forwardClientCertDetails",
+            !topology.forward_client_cert_details.is_empty(),
+        ),
+    ] {
+        if is_set {
+            scope.ignored(field);
+        }
+    }
+}
+
+/// A ConfigMap that is passed over would mislead in silence.
+fn check_place(
+    map: Named<'_, MeshConfig>,
+    in_force: Option<Named<'_, MeshConfig>>,
+    findings: &mut Findings,
+) {
+    let is_it = in_force.is_some_and(|mesh| std::ptr::eq(mesh.object, map.object));
+    if is_it {
+        return;
+    }
+    let mut scope = findings.scope(map.object, FieldPath::Mesh);
+    if map.object.meta.namespace == ROOT_NAMESPACE {
+        let remedy = "move its settings there, or leave --mesh-config out";
+        scope.warn(DUBIOUS, "", "has no effect beside the file of --mesh-config", remedy);
+    } else {
+        let remedy = &format!("move it to namespace {ROOT_NAMESPACE}");
+        scope.warn(DUBIOUS, "", "has no effect in this namespace", remedy);
+    }
+}
+
+fn read_keepalive(keepalive: &MeshKeepalive, scope: &mut Scope<'_>) -> TcpKeepalive {
+    let mut secs = |text: &Option<String>, field: &str| {
+        let ms = read_ms(text.as_deref()?, field, scope)?;
+        Some(u32::try_from(ms.div_ceil(1_000)).unwrap_or(u32::MAX))
+    };
+    TcpKeepalive {
+        probes: (keepalive.probes > 0).then_some(keepalive.probes),
+        time_secs: secs(&keepalive.time, "tcpKeepalive.time"),
+        interval_secs: secs(&keepalive.interval, "tcpKeepalive.interval"),
+    }
+}
+
+/// The meaning of a word; the first of `words` if the field is empty or the word is unknown.
+pub(super) fn one_of<T: Copy>(
+    written: &str,
+    field: &str,
+    words: &[(&str, T)],
+    scope: &mut Scope<'_>,
+) -> T {
+    let default = words[0].1;
+    if written.is_empty() {
+        return default;
+    }
+    if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == written) {
+        return *meaning;
+    }
+    let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+    let what = format_args!("is `{written}`, which is unknown");
+    scope.invalid(field, what, &format!("use one of {}", known.join(", ")));
+    default
+}
