@@ -38,7 +38,6 @@ pub struct Object {
 }
 
 /// The kinds that control reads.
-#[expect(clippy::large_enum_variant, reason = "lives behind an `Arc`, in one allocation")]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Spec {
     /// `networking.istio.io` Gateway.

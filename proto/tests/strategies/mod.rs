@@ -27,16 +27,7 @@ pub(crate) fn snapshot() -> impl Strategy<Value = Snapshot> {
     (1_u64.., listeners, route_tables, clusters, endpoints, secrets, settings).prop_map(
         |(version, listeners, route_tables, clusters, endpoints, secrets, settings)| {
             let version = SnapshotVersion(version);
-            Snapshot {
-                version,
-                listeners,
-                route_tables,
-                clusters,
-                endpoints,
-                secrets,
-                settings,
-                ..Snapshot::default()
-            }
+            Snapshot { version, listeners, route_tables, clusters, endpoints, secrets, settings }
         },
     )
 }

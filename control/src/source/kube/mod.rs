@@ -72,6 +72,7 @@ impl Drop for KubeSource {
     }
 }
 
+/// What is watched; of ConfigMaps only the one that holds MeshConfig, wherever else one looks.
 fn scopes(namespaces: &[String]) -> Vec<Scope> {
     let mut scopes = Vec::new();
     for kind in WATCHED {
@@ -124,10 +125,12 @@ mod tests {
     #[test]
     fn namespaces_limit_what_has_namespaces() {
         let all = scopes(&[]);
-        assert!(all.iter().all(|scope| scope.namespace.is_none()));
+        let is_mesh = |scope: &&Scope| scope.resource.kind == Kind::ConfigMap;
+        assert_eq!(all.iter().filter(is_mesh).count(), 1);
+        assert!(all.iter().all(|scope| is_mesh(&scope) || scope.namespace.is_none()));
         let some = scopes(&["a".to_owned(), "b".to_owned()]);
-        let named = all.iter().filter(|scope| scope.resource.is_namespaced).count();
-        assert_eq!(some.len(), all.len() + named);
+        let named = all.iter().filter(|scope| scope.resource.is_namespaced && !is_mesh(scope));
+        assert_eq!(some.len(), all.len() + named.count());
     }
 
     #[tokio::test]
