@@ -46,6 +46,7 @@ Supervisor
   --log-level, --log-output-level LEVEL   error, warn, info, debug; `scope:level` too [info]
   --quiet                         only warnings and errors
 Identity
+  --identity-dir DIR              cert-chain.pem, key.pem, root-cert.pem [/etc/certs]
   --namespace NAME                [$POD_NAMESPACE or istio-system]
   --pod-name NAME                 [$POD_NAME or $HOSTNAME]
   --domain DOMAIN                 [NAMESPACE.svc.cluster.local]
@@ -124,6 +125,8 @@ pub struct Flags {
     pub metrics: (IpAddr, u16),
     /// Where last-good lives.
     pub instance_dir: PathBuf,
+    /// The gateway's own certificate, key and root.
+    pub identity_dir: PathBuf,
     /// Who this gateway is.
     pub node: NodeIdentity,
     /// What runs may finish this long.

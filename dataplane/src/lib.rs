@@ -25,6 +25,7 @@ pub mod supervisor;
 pub mod sys;
 mod tcp;
 mod telemetry;
+mod tls;
 mod worker;
 
 use std::env;

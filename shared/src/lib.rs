@@ -12,12 +12,14 @@
 //! | [`trial`] | which route takes a request, tried rule by rule |
 //! | [`diagnostic`] | findings in the user's objects |
 //! | [`ipc`] | what crosses a process boundary on one host |
+//! | [`certificate`] | PEM to certificates and keys |
 //! | [`duration`] | Go-style durations, as flags and YAML write them |
 //! | [`instance`] | `instance.json` and the status lines it is made of |
 //! | [`metric`] | every metric, in one table |
 
 #![forbid(unsafe_code)]
 
+pub mod certificate;
 pub mod condition;
 pub mod diagnostic;
 pub mod duration;

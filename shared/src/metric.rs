@@ -89,6 +89,8 @@ metrics! {
         "Slots without a serving worker whose listening sockets a sibling accepts from.";
     DOWNSTREAM_CONNECTIONS = "fairway_downstream_connections", Kind::Gauge,
         "Open client connections, by listener.";
+    TLS_HANDSHAKES = "fairway_tls_handshakes_total", Kind::Counter,
+        "TLS handshakes ended, by listener and outcome.";
     UPSTREAM_CONNECTIONS = "fairway_upstream_connections", Kind::Gauge,
         "Open upstream connections, by cluster.";
     PILOT_PUSHES = "pilot_xds_pushes", Kind::Counter,

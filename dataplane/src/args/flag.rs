@@ -15,6 +15,7 @@ pub(super) const KNOWN: &[&str] = &[
     "domain",
     "drain-duration",
     "gateway-labels",
+    "identity-dir",
     "instance-dir",
     "locality",
     "log-level",

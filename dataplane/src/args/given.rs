@@ -25,6 +25,7 @@ pub(super) struct Given {
     admin_address: Option<IpAddr>,
     status_address: Option<IpAddr>,
     instance_dir: Option<PathBuf>,
+    identity_dir: Option<PathBuf>,
     namespace: Option<String>,
     pod_name: Option<String>,
     domain: Option<String>,
@@ -60,6 +61,7 @@ impl Given {
             "admin-address" => self.admin_address = Some(value::address(text)?),
             "status-address" => self.status_address = Some(value::address(text)?),
             "instance-dir" => self.instance_dir = Some(value::filled(text)?.into()),
+            "identity-dir" => self.identity_dir = Some(value::filled(text)?.into()),
             "namespace" => self.namespace = Some(value::filled(text)?),
             "pod-name" => self.pod_name = Some(value::filled(text)?),
             "domain" => self.domain = Some(value::filled(text)?),
@@ -99,6 +101,7 @@ impl Given {
             status: (status_address, self.status_port.unwrap_or(15020)),
             metrics: (status_address, self.metrics_port.unwrap_or(15090)),
             instance_dir: self.instance_dir.clone().unwrap_or_else(|| default_directory(env)),
+            identity_dir: self.identity_dir.clone().unwrap_or_else(|| "/etc/certs".into()),
             node: self.node(env)?,
             drain: self.drain.unwrap_or(Duration::from_secs(45)),
             grace: match self.grace {

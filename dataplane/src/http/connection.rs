@@ -10,11 +10,15 @@ use http::header::HeaderValue;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use super::coalesced::{Coalesced, InTurns};
 use super::prefixed::{Prefixed, Spoken};
 use super::recorded;
+use super::reply::ProxyError;
+use super::secure::Secure;
 use crate::cluster::connect::LocalExecutor;
 use crate::listener::dispatch::Ends;
 use crate::listener::lives::Life;
@@ -22,6 +26,7 @@ use crate::route::bound::BoundTable;
 use crate::tcp::buffers::Buffers;
 use crate::telemetry::connections::ConnectionFigures;
 use crate::telemetry::requests::RequestFigures;
+use crate::tls::accept::HandshakeFigures;
 use crate::worker::published::View;
 
 /// Largest request head, in bytes: 431 beyond.
@@ -49,6 +54,8 @@ pub struct Serving {
     pub buffers: Rc<Buffers>,
     /// Longest life of a connection after the order to finish.
     pub drain: Duration,
+    /// How TLS handshakes ended.
+    pub handshakes: Rc<HandshakeFigures>,
     /// Chance, for balancing.
     pub random: RefCell<fastrand::Rng>,
 }
@@ -64,6 +71,15 @@ pub struct Peer {
     pub address_text: HeaderValue,
 }
 
+impl Peer {
+    fn new(Ends { remote, local }: Ends) -> Self {
+        let address = remote.ip().to_canonical().to_string();
+        let address_text =
+            HeaderValue::from_str(&address).unwrap_or_else(|_| HeaderValue::from_static("-"));
+        Self { remote, local, address_text }
+    }
+}
+
 /// One downstream connection.
 #[derive(Debug)]
 pub struct Downstream {
@@ -71,12 +87,29 @@ pub struct Downstream {
     serving: Rc<Serving>,
     peer: Peer,
     spoken: Spoken,
+    secure: Option<Secure>,
 }
 
 impl Downstream {
-    /// The routes of this instant.
-    pub fn table(&self) -> Rc<BoundTable> {
-        self.table.load()
+    /// The routes of this instant for requests to `host`.
+    ///
+    /// # Errors
+    /// [`ProxyError::Misdirected`]: the host has another server, on other terms.
+    pub fn table(&self, host: &str) -> Result<Rc<BoundTable>, ProxyError> {
+        match &self.secure {
+            None => Ok(self.table.load()),
+            Some(secure) => secure.table_for(host, &self.table),
+        }
+    }
+
+    /// What the connection's TLS is; `None` for plaintext.
+    pub fn secure(&self) -> Option<&Secure> {
+        self.secure.as_ref()
+    }
+
+    /// The connection's own scheme.
+    pub fn scheme(&self) -> &'static str {
+        if self.secure.is_some() { "https" } else { "http" }
     }
 
     /// Who is at the other end.
@@ -108,21 +141,54 @@ impl Downstream {
     }
 }
 
-/// Serves with the routes of `table` until the client or the worker ends it.
+/// Serves plaintext with the routes of `table` until the client or the worker ends it.
 pub async fn serve(
     stream: TcpStream,
-    Ends { remote, local }: Ends,
+    ends: Ends,
     table: View<BoundTable>,
     serving: Rc<Serving>,
     life: &Life,
 ) {
-    let detecting = pin!(Prefixed::detect(stream));
+    let detecting = pin!(async {
+        stream.readable().await?;
+        Prefixed::detect(stream).await
+    });
     let Some(Ok((stream, spoken))) = life.guard(detecting).await else { return };
-    let address = remote.ip().to_canonical().to_string();
-    let address_text =
-        HeaderValue::from_str(&address).unwrap_or_else(|_| HeaderValue::from_static("-"));
-    let peer = Peer { remote, local, address_text };
-    let downstream = Rc::new(Downstream { table, serving, peer, spoken });
+    let downstream = Downstream { table, serving, peer: Peer::new(ends), spoken, secure: None };
+    speak(stream, downstream, life).await;
+}
+
+/// As [`serve`], for what is inside TLS.
+pub async fn serve_secure(
+    mut stream: TlsStream<TcpStream>,
+    (ends, secure): (Ends, Secure),
+    table: View<BoundTable>,
+    serving: Rc<Serving>,
+    life: &Life,
+) {
+    let (stream, spoken) = match stream.get_ref().1.alpn_protocol() {
+        Some(b"h2") => (Prefixed::plain(stream), Spoken::Http2),
+        Some(_) => (Prefixed::plain(stream), Spoken::Http1),
+        None => {
+            let detecting = pin!(async {
+                stream.fill_buf().await?;
+                Prefixed::detect(stream).await
+            });
+            let Some(Ok(detected)) = life.guard(detecting).await else { return };
+            detected
+        }
+    };
+    let (peer, secure) = (Peer::new(ends), Some(secure));
+    speak(stream, Downstream { table, serving, peer, spoken, secure }, life).await;
+}
+
+async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: Prefixed<S>,
+    downstream: Downstream,
+    life: &Life,
+) {
+    let spoken = downstream.spoken;
+    let downstream = Rc::new(downstream);
     let service = service_fn(move |request| recorded::serve(Rc::clone(&downstream), request));
     // A connection's end has no one to be told to: requests on it have their own accounts.
     match spoken {

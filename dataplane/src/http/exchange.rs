@@ -44,7 +44,7 @@ pub async fn serve(
     let mut account = Account::new(started, downstream.unrouted());
     let is_grpc = request::is_grpc(&parts.headers);
     account.set_grpc(is_grpc);
-    let (mut response, flags) = match Head::check(&mut parts) {
+    let (mut response, flags) = match Head::check(&mut parts, downstream.scheme()) {
         Err(error) => (error.reply(is_grpc), error.flags()),
         Ok(head) => {
             let exchange = Exchange { downstream: &downstream, head: &head };
@@ -78,8 +78,8 @@ impl Exchange<'_> {
         notes: &mut Flags,
     ) -> Result<Response<ReplyBody>, ProxyError> {
         // Loaded once: the request sees one version of the routes.
-        let table = self.downstream.table();
         let host = self.head.host();
+        let table = self.downstream.table(&host)?;
         let view = self.head.view(&parts, &host);
         let index = match table.routes.lookup(&view) {
             Lookup::NotFound => return Err(ProxyError::RouteNotFound),
@@ -154,7 +154,7 @@ impl Exchange<'_> {
         let edited = edits
             .map(|edits| EditedBy::new(edits, self.downstream, &self.head.view(&parts, &host)));
         let client_end = tunnel::End::take(&mut parts.extensions);
-        request::prepare(&mut parts, self.head, self.downstream.peer());
+        request::prepare(&mut parts, self.head, self.downstream);
         self.rewrite(&mut parts, table.routes.source(index), forward)?;
         let [on_request, on_response] = edited;
         on_request.apply(&mut parts.headers);

@@ -5,6 +5,7 @@
 //! a mailbox, takes a lock or looks anything up by name but host and path.
 
 pub mod body;
+pub mod client_certificate;
 pub mod coalesced;
 pub mod connection;
 pub mod edited;
@@ -18,4 +19,5 @@ pub mod reply;
 pub mod request;
 pub mod response;
 pub mod retry;
+pub mod secure;
 pub mod tunnel;

@@ -7,8 +7,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use hyper::rt::ReadBufCursor;
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 /// What a client that speaks HTTP/2 sends first (RFC 9113 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -26,23 +25,27 @@ pub enum Spoken {
 
 /// A client's stream with the bytes read ahead.
 #[derive(Debug)]
-pub struct Prefixed {
+pub struct Prefixed<S> {
     ahead: Bytes,
-    stream: TokioIo<TcpStream>,
+    stream: TokioIo<S>,
 }
 
-impl Prefixed {
-    fn new(ahead: Vec<u8>, stream: TcpStream) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin> Prefixed<S> {
+    fn new(ahead: Vec<u8>, stream: S) -> Self {
         Self { ahead: ahead.into(), stream: TokioIo::new(stream) }
     }
 
-    /// Reads until it is clear what the client speaks.
+    /// A stream of which nothing was read.
+    pub fn plain(stream: S) -> Self {
+        Self::new(Vec::new(), stream)
+    }
+
+    /// Reads until it is clear what the client speaks. To be called when there is something to
+    /// read, so that an idle connection holds no buffer.
     ///
     /// # Errors
     /// The stream's; `UnexpectedEof` if the client says nothing.
-    pub async fn detect(mut stream: TcpStream) -> io::Result<(Self, Spoken)> {
-        // An idle connection holds no buffer.
-        stream.readable().await?;
+    pub async fn detect(mut stream: S) -> io::Result<(Self, Spoken)> {
         let mut ahead = Vec::with_capacity(FIRST_READ_BYTES);
         loop {
             if stream.read_buf(&mut ahead).await? == 0 {
@@ -59,7 +62,7 @@ impl Prefixed {
     }
 }
 
-impl hyper::rt::Read for Prefixed {
+impl<S: AsyncRead + Unpin> hyper::rt::Read for Prefixed<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -74,7 +77,7 @@ impl hyper::rt::Read for Prefixed {
     }
 }
 
-impl hyper::rt::Write for Prefixed {
+impl<S: AsyncWrite + Unpin> hyper::rt::Write for Prefixed<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

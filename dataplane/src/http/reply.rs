@@ -36,6 +36,8 @@ pub enum ProxyError {
     TryTimedOut,
     /// The client broke its request off or sent garbage in its body.
     ClientBody,
+    /// The authority belongs to a server that this TLS connection does not lead to.
+    Misdirected,
     /// No Host, or more than one, or one that is not valid.
     BadHost,
     /// HTTP/1.0 or older.
@@ -65,6 +67,7 @@ impl ProxyError {
             Self::UpstreamProtocol => StatusCode::BAD_GATEWAY,
             Self::TimedOut | Self::TryTimedOut => StatusCode::GATEWAY_TIMEOUT,
             Self::ClientBody | Self::BadHost | Self::BadPath => StatusCode::BAD_REQUEST,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::LowVersion => StatusCode::UPGRADE_REQUIRED,
             Self::UpgradeRefused => StatusCode::FORBIDDEN,
             Self::Quarantined => StatusCode::INTERNAL_SERVER_ERROR,
@@ -88,7 +91,8 @@ impl ProxyError {
             Self::TimedOut | Self::TryTimedOut => Flags::TIMEOUT,
             Self::ClientBody => Flags::CLIENT_PROTOCOL,
             Self::FaultAbort(_) => Flags::FAULT_ABORT,
-            Self::BadHost
+            Self::Misdirected
+            | Self::BadHost
             | Self::LowVersion
             | Self::BadPath
             | Self::UpgradeRefused
@@ -125,6 +129,7 @@ impl ProxyError {
             Self::FaultAbort(_) => "fault filter abort",
             Self::RouteNotFound
             | Self::ClusterNotFound
+            | Self::Misdirected
             | Self::BadHost
             | Self::LowVersion
             | Self::BadPath

@@ -11,8 +11,9 @@ use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Uri};
 use http::{Method, Version};
 
-use super::connection::Peer;
+use super::connection::Downstream;
 use super::reply::ProxyError;
+use super::secure::Secure;
 use crate::route::predicate::RequestView;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -50,6 +51,8 @@ pub struct Head {
     pub upgrade: Upgrade,
     /// `content-type: application/grpc…`
     pub is_grpc: bool,
+    /// Of the connection: `http` or `https`.
+    pub scheme: &'static str,
 }
 
 impl Head {
@@ -57,7 +60,7 @@ impl Head {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn check(parts: &mut Parts) -> Result<Self, ProxyError> {
+    pub fn check(parts: &mut Parts, scheme: &'static str) -> Result<Self, ProxyError> {
         if parts.version < Version::HTTP_11 {
             return Err(ProxyError::LowVersion);
         }
@@ -71,7 +74,7 @@ impl Head {
         if let Cow::Owned(canonical) = canonical_path(path).map_err(|_| ProxyError::BadPath)? {
             set_path(&mut parts.uri, &canonical).ok_or(ProxyError::BadPath)?;
         }
-        Ok(Self { authority, upgrade, is_grpc })
+        Ok(Self { authority, upgrade, is_grpc, scheme })
     }
 
     /// What routes look at. `host` is [`Self::host`] of this head.
@@ -82,7 +85,7 @@ impl Head {
             path: parts.uri.path(),
             query: parts.uri.query(),
             method: parts.method.as_str(),
-            scheme: "http",
+            scheme: self.scheme,
             headers: &parts.headers,
         }
     }
@@ -212,7 +215,8 @@ fn is_ours_to_keep(name: &HeaderName) -> bool {
 }
 
 /// Makes the head that goes upstream, apart from route-specific changes.
-pub fn prepare(parts: &mut Parts, head: &Head, peer: &Peer) {
+pub fn prepare(parts: &mut Parts, head: &Head, downstream: &Downstream) {
+    let peer = downstream.peer();
     let headers = &mut parts.headers;
     headers.reserve(ADDED_FIELDS);
     remove_hop_by_hop(headers);
@@ -228,7 +232,10 @@ pub fn prepare(parts: &mut Parts, head: &Head, peer: &Peer) {
         true => appended(headers.get_all(FORWARDED_FOR).iter(), &peer.address_text),
     };
     headers.insert(FORWARDED_FOR, forwarded);
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(head.scheme));
+    if let Some(certificate) = downstream.secure().and_then(Secure::client_certificate) {
+        headers.insert(CLIENT_CERT, certificate.clone());
+    }
     headers.insert(EXTERNAL_ADDRESS, peer.address_text.clone());
     headers.insert(REQUEST_ID, request_id());
     headers.insert(ATTEMPT_COUNT, HeaderValue::from_static("1"));
@@ -355,7 +362,7 @@ mod tests {
             ("/", vec![("host", "u@a")], Err(ProxyError::BadHost)),
             ("http://u@a/", vec![], Err(ProxyError::BadHost)),
         ] {
-            let found = Head::check(&mut parts(uri, &headers)).map(|head| head.authority);
+            let found = Head::check(&mut parts(uri, &headers), "http").map(|head| head.authority);
             let found = found.as_ref().map(|value| value.to_str().unwrap()).map_err(|e| *e);
             assert_eq!(found, expected, "{uri} {headers:?}");
         }

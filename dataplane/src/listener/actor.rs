@@ -173,7 +173,7 @@ async fn accept(
     loop {
         match socket.accept().await {
             Ok((stream, remote)) => {
-                let (listener, serving) = (listener.load(), Rc::clone(&serving));
+                let (listener, serving) = (listener.clone(), Rc::clone(&serving));
                 let life = lives.begin();
                 tokio::task::spawn_local(async move {
                     dispatch::serve(stream, remote, listener, serving, &life).await;

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use fairway_shared::id::{ClusterId, RouteTableId};
 use fairway_shared::snapshot::listener::{ChainAction, Listener, ListenerKind, TlsChain};
@@ -12,6 +13,7 @@ use crate::cluster::handle::ClusterHandle;
 use crate::route::bound::BoundTable;
 use crate::tcp::route::BoundTcpRoute;
 use crate::tcp::sni_dnat::SniClusters;
+use crate::tls::table::TlsTable;
 use crate::worker::published::{Published, View};
 
 /// See the module.
@@ -26,15 +28,23 @@ pub struct BoundListener {
 pub enum BoundKind {
     /// HTTP, with these routes.
     Http(View<BoundTable>),
-    /// A TLS client hello chooses one of these; as many and in the order as the listener's.
-    Tls(Box<[BoundChain]>),
+    /// A TLS client hello chooses what.
+    Tls(BoundTls),
     /// Bytes forwarded as they come.
     Tcp(Rc<BoundTcpRoute>),
 }
 
+/// The chains of a listener.
+#[derive(Debug)]
+pub struct BoundTls {
+    /// How a hello leads to one, and how its handshake is done.
+    pub table: Arc<TlsTable>,
+    /// What is done then; as many and in the order as the listener's.
+    pub chains: Box<[BoundChain]>,
+}
+
 /// What is done with the TLS connections of some server names.
 #[derive(Debug)]
-#[expect(dead_code, reason = "no client hello is read yet")]
 pub enum BoundChain {
     /// TLS ends here, HTTP inside.
     Http(View<BoundTable>),
@@ -51,6 +61,8 @@ pub enum BoundChain {
 pub struct Surroundings<'s> {
     /// Of the same snapshot.
     pub tables: &'s BTreeMap<RouteTableId, Published<BoundTable>>,
+    /// Of the same snapshot and this listener, if it is one for TLS.
+    pub tls: Option<&'s Arc<TlsTable>>,
     /// Of this worker.
     pub clusters: &'s BTreeMap<ClusterId, Rc<ClusterHandle>>,
 }
@@ -84,12 +96,23 @@ impl BoundListener {
         let kind = match &spec.kind {
             ListenerKind::Http { route_table } => BoundKind::Http(around.table(route_table)),
             ListenerKind::Tls { chains } => {
-                BoundKind::Tls(chains.iter().map(|chain| around.chain(chain)).collect())
+                let chains = chains.iter().map(|chain| around.chain(chain)).collect();
+                // A snapshot is prepared with its TLS, listener by listener.
+                let table = around.tls.map_or_else(Arc::default, Arc::clone);
+                BoundKind::Tls(BoundTls { table, chains })
             }
             ListenerKind::Tcp { route } => {
                 BoundKind::Tcp(Rc::new(BoundTcpRoute::new(route, around.clusters)))
             }
         };
         Self { kind }
+    }
+
+    /// Are its handshakes done with this?
+    pub fn is_with(&self, table: Option<&Arc<TlsTable>>) -> bool {
+        match (&self.kind, table) {
+            (BoundKind::Tls(tls), Some(table)) => Arc::ptr_eq(&tls.table, table),
+            (kind, table) => !matches!(kind, BoundKind::Tls(_)) && table.is_none(),
+        }
     }
 }

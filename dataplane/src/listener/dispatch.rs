@@ -1,15 +1,19 @@
 //! Hands an accepted connection to whoever serves its listener's kind.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 
 use tokio::net::TcpStream;
 
-use super::bound::{BoundKind, BoundListener};
+use super::bound::{BoundChain, BoundKind, BoundListener};
 use super::lives::Life;
 use crate::clock;
 use crate::http::connection::{self, Serving};
+use crate::http::secure::Secure;
 use crate::tcp::exchange::{self, Arrival, Target};
+use crate::tls::accept::{Stream, accept};
+use crate::worker::published::View;
 
 /// The two ends of a connection, as far as routing and logs are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +28,7 @@ pub struct Ends {
 pub async fn serve(
     stream: TcpStream,
     remote: SocketAddr,
-    listener: Rc<BoundListener>,
+    of: View<BoundListener>,
     serving: Rc<Serving>,
     life: &Life,
 ) {
@@ -32,6 +36,7 @@ pub async fn serve(
     // Refused only for a socket that is dead already; the first read will say so.
     let _ = stream.set_nodelay(true);
     let ends = Ends { remote, local };
+    let listener = of.load();
     match &listener.kind {
         BoundKind::Http(table) => {
             let table = table.clone();
@@ -47,8 +52,59 @@ pub async fn serve(
             let target = Target::next_of(&route);
             Box::pin(exchange::serve(stream, arrival, target, &serving, life)).await;
         }
-        BoundKind::Tls(chains) => {
-            tracing::debug!(chains = chains.len(), "closed: no client hello is read yet");
-        }
+        // Boxed: the handshake's state is far larger than that of plaintext.
+        BoundKind::Tls(_) => Box::pin(secure(stream, ends, (listener, of), serving, life)).await,
     }
+}
+
+/// Does what the chain says that the client hello chooses.
+async fn secure(
+    stream: TcpStream,
+    ends: Ends,
+    (listener, of): (Rc<BoundListener>, View<BoundListener>),
+    serving: Rc<Serving>,
+    life: &Life,
+) {
+    let BoundKind::Tls(tls) = &listener.kind else { return };
+    let begun = clock::now();
+    let accepted = {
+        let accepting = pin!(accept(stream, &tls.table, &serving.handshakes));
+        life.guard(accepting).await
+    };
+    // What went wrong is counted; the client has been told.
+    let Some(Ok(accepted)) = accepted else { return };
+    let Some(chain) = tls.chains.get(accepted.chain) else { return };
+    let server_name = accepted.server_name.clone();
+    let arrival = |ahead| Arrival { ends, begun, server_name, ahead };
+    let (stream, secure, table) = match (chain, accepted.stream) {
+        (BoundChain::Http(table), Stream::Terminated(stream)) => {
+            let session = stream.get_ref().1;
+            let name = accepted.server_name;
+            match Secure::new(name, accepted.chain, &listener, of, session) {
+                Some(secure) => (stream, secure, table.clone()),
+                None => return,
+            }
+        }
+        (BoundChain::Tcp(route), Stream::Terminated(stream)) => {
+            let arrival = arrival(Vec::new());
+            return exchange::serve(*stream, arrival, Target::next_of(route), &serving, life).await;
+        }
+        (BoundChain::Passthrough(route), Stream::Opaque { stream, ahead }) => {
+            let arrival = arrival(ahead);
+            return exchange::serve(stream, arrival, Target::next_of(route), &serving, life).await;
+        }
+        (BoundChain::AutoPassthrough(clusters), Stream::Opaque { stream, ahead }) => {
+            let arrival = arrival(ahead);
+            let name = arrival.server_name.clone();
+            if let Some(target) = name.as_deref().and_then(|name| clusters.target(name)) {
+                exchange::serve(stream, arrival, target, &serving, life).await;
+            }
+            return;
+        }
+        // The table and the chains are made of one listener.
+        (_, Stream::Terminated(_) | Stream::Opaque { .. }) => return,
+    };
+    // An idle connection must not keep an old listener.
+    drop(listener);
+    connection::serve_secure(*stream, (ends, secure), table, serving, life).await;
 }

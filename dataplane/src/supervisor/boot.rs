@@ -10,7 +10,8 @@ use std::thread;
 
 use crossbeam_channel::{Sender, bounded};
 use fairway_shared::id::WorkerSlot;
-use fairway_shared::ipc::message::WorkerSettings;
+use fairway_shared::ipc::message::{TicketSeed, WorkerSettings};
+use ring::rand::{SecureRandom, SystemRandom};
 
 use super::event::{EVENTS_MAX, Event};
 use super::inventory::Inventory;
@@ -56,6 +57,9 @@ pub enum StartError {
         /// What the kernel says; part of the line.
         cause: io::Error,
     },
+    /// The kernel gives no random bytes.
+    #[error("the kernel gives no random bytes, which session tickets need")]
+    NoRandomness,
     /// Signals or threads.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
@@ -74,6 +78,7 @@ pub fn start(flags: &Flags, command: WorkerCommand) -> Result<End, StartError> {
     let mut settings = settings(flags, command, &admin);
     let mut inventory = Inventory::default();
     choose_ports(&mut settings.worker, &mut inventory)?;
+    choose_ticket_secret(&mut settings.worker)?;
     let has_fallback = proven(&flags.instance_dir.join(LAST_GOOD)).exists();
     let holdings = Holdings { inventory, has_fallback, lines };
     let (sender, events) = bounded(EVENTS_MAX);
@@ -121,6 +126,8 @@ fn worker_settings(flags: &Flags, workers: u16) -> WorkerSettings {
         last_good: flags.instance_dir.join(LAST_GOOD).to_string_lossy().into_owned(),
         server_header: flags.server_header.clone(),
         drain_ms: u32::try_from(millis(flags.drain)).unwrap_or(u32::MAX),
+        identity_dir: flags.identity_dir.to_string_lossy().into_owned(),
+        ticket_secret: TicketSeed::default(),
         log_level: flags.log_level.to_owned(),
         condemned: Vec::new(),
     }
@@ -133,6 +140,12 @@ fn choose_ports(worker: &mut WorkerSettings, inventory: &mut Inventory) -> Resul
         *local = inventory.reserve(&worker.bind)?;
     }
     Ok(())
+}
+
+/// All workers, and those that replace them, can use each other's session tickets.
+fn choose_ticket_secret(worker: &mut WorkerSettings) -> Result<(), StartError> {
+    let failed = |_| StartError::NoRandomness;
+    SystemRandom::new().fill(&mut worker.ticket_secret.0).map_err(failed)
 }
 
 /// A host without IPv6 must not get a problem reported for every listener.

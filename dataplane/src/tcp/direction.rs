@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use super::buffers::{Buffers, SCRATCH_BYTES};
 use crate::sys::pipe::Pipe;
@@ -29,6 +30,13 @@ pub trait Wire: AsyncRead + AsyncWrite + Unpin {
 impl Wire for TcpStream {
     fn socket(&self) -> Option<&TcpStream> {
         Some(self)
+    }
+}
+
+/// What ends at the gateway has other bytes on its socket.
+impl Wire for TlsStream<TcpStream> {
+    fn socket(&self) -> Option<&TcpStream> {
+        None
     }
 }
 

@@ -1,8 +1,6 @@
 //! Clusters by the server name that spells them, behind an AUTO_PASSTHROUGH server:
 //! `outbound_.<port>_.<subset>_.<host>` (Istio contract 7).
 
-#![expect(dead_code, reason = "for whoever reads client hellos")]
-
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::Duration;

@@ -11,6 +11,7 @@ use fairway_shared::snapshot::Snapshot;
 use super::connections::ConnectionFigures;
 use super::requests::RequestFigures;
 use crate::cluster::handle::ClusterHandle;
+use crate::tls::accept::HandshakeFigures;
 use crate::worker::apply::wanted;
 
 /// Upper bounds of `fairway_snapshot_apply_seconds`.
@@ -71,6 +72,18 @@ impl<'a> Collector<'a> {
     pub fn listener(&mut self, bound: SocketAddr, connections: usize) {
         let labels = vec![("listener".to_owned(), bound.to_string())];
         self.gauge(metric::DOWNSTREAM_CONNECTIONS.name, labels, connections as f64);
+    }
+
+    /// The TLS handshakes of one bound address.
+    pub fn handshakes(&mut self, bound: SocketAddr, ended: &HandshakeFigures) {
+        for (outcome, count) in ended.counts() {
+            let label = |name: &str, value: String| (name.to_owned(), value);
+            let labels = vec![
+                label("listener", bound.to_string()),
+                label("outcome", outcome.label().into()),
+            ];
+            self.push(metric::TLS_HANDSHAKES.name, labels, SampleValue::Counter(count));
+        }
     }
 
     /// Any series.

@@ -40,6 +40,7 @@ use crate::telemetry::connections::ConnectionFigures;
 use crate::telemetry::histogram::Histogram;
 use crate::telemetry::report;
 use crate::telemetry::requests::RequestFigures;
+use crate::tls::accept::HandshakeFigures;
 
 /// How often idle upstream connections are looked at.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -58,6 +59,8 @@ pub struct WorkerActor {
     unrouted: Rc<RequestFigures>,
     unrouted_connections: Rc<ConnectionFigures>,
     buffers: Rc<Buffers>,
+    /// By bound address, for as long as the worker lives: a counter does not fall.
+    handshakes: BTreeMap<SocketAddr, Rc<HandshakeFigures>>,
     apply_seconds: Histogram,
     source_labels: Vec<(String, String)>,
     stop: Rc<Notify>,
@@ -114,6 +117,7 @@ impl WorkerActor {
             unrouted: Rc::default(),
             unrouted_connections: Rc::default(),
             buffers: Rc::default(),
+            handshakes: BTreeMap::new(),
             apply_seconds: Histogram::new(report::APPLY_BOUNDS),
             source_labels,
             stop,
@@ -268,6 +272,7 @@ impl WorkerActor {
                     unrouted_connections: Rc::clone(&self.unrouted_connections),
                     buffers: Rc::clone(&self.buffers),
                     drain: Duration::from_millis(u64::from(self.settings.drain_ms)),
+                    handshakes: Rc::clone(self.handshakes.entry(bound).or_default()),
                     random: RefCell::default(),
                 });
                 let opened = ListenerActor::new(bound, socket, slot.published.view(), serving);
@@ -317,6 +322,7 @@ impl WorkerActor {
         figures.unrouted(&self.unrouted);
         figures.unrouted_connections(&self.unrouted_connections);
         self.clusters.values().for_each(|cluster| figures.cluster(cluster));
+        self.handshakes.iter().for_each(|(bound, ended)| figures.handshakes(*bound, ended));
         for slot in self.listeners.values() {
             if let SlotState::Open { bound, lives, .. } = &slot.state {
                 figures.listener(*bound, lives.count());

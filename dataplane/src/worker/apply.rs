@@ -99,6 +99,8 @@ mod tests {
             last_good: String::new(),
             server_header: None,
             drain_ms: 0,
+            identity_dir: String::new(),
+            ticket_secret: Default::default(),
             log_level: "info".into(),
             ..WorkerSettings::default()
         }

@@ -40,11 +40,13 @@ impl Bindings {
                 }
             }
         }
-        let around = Surroundings { tables: &self.tables, clusters };
-        for id in &plan.bind_listeners {
-            let Some(spec) = prepared.snapshot.listeners.get(id) else { continue };
-            let bound = BoundListener::new(spec, around);
-            self.listeners.insert(id.clone(), Rc::new(bound));
+        for (id, spec) in &prepared.snapshot.listeners {
+            let tls = prepared.tls.get(id);
+            let is_bound = self.listeners.get(id).is_some_and(|bound| bound.is_with(tls));
+            if !is_bound || plan.bind_listeners.contains(id) {
+                let around = Surroundings { tables: &self.tables, tls, clusters };
+                self.listeners.insert(id.clone(), Rc::new(BoundListener::new(spec, around)));
+            }
         }
     }
 

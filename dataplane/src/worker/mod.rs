@@ -15,6 +15,7 @@ pub mod actor;
 pub mod apply;
 pub mod bindings;
 pub mod boot;
+pub mod files;
 pub mod last_good;
 pub mod link;
 pub mod prepare;

@@ -1,14 +1,18 @@
 //! A snapshot made ready to apply: checked, sharing with its predecessor what has not changed,
-//! its route tables built. Runs on the helper thread, so that the worker's loop only swaps.
+//! its route tables and TLS built. Runs on the helper thread, so that the worker's loop only swaps.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use fairway_shared::id::RouteTableId;
-use fairway_shared::ipc::message::SnapshotSource;
+use fairway_shared::id::{ListenerId, RouteTableId};
+use fairway_shared::ipc::message::{SnapshotSource, WorkerSettings};
 use fairway_shared::snapshot::{Snapshot, SnapshotError};
 
 use crate::route::table::{RouteTable, TableError};
+use crate::tls::material::Materials;
+use crate::tls::table::TlsTable;
+use crate::tls::tickets::TicketSecret;
 
 /// See the module.
 #[derive(Debug)]
@@ -17,8 +21,34 @@ pub struct Prepared {
     pub snapshot: Snapshot,
     /// Built from its route tables, by the same keys.
     pub tables: BTreeMap<RouteTableId, Arc<RouteTable>>,
+    /// Handshakes of its TLS listeners, by the same keys.
+    pub tls: BTreeMap<ListenerId, Arc<TlsTable>>,
     /// Where it came from.
     pub source: SnapshotSource,
+}
+
+/// What snapshots are prepared with besides themselves.
+#[derive(Debug)]
+pub struct Means {
+    /// What session tickets derive from.
+    pub tickets: TicketSecret,
+    /// Directory of the gateway's own identity.
+    pub identity_dir: PathBuf,
+}
+
+impl Means {
+    /// As the supervisor says.
+    pub fn new(settings: &WorkerSettings) -> Self {
+        let tickets = TicketSecret::new(&settings.ticket_secret.0);
+        Self { tickets, identity_dir: PathBuf::from(&settings.identity_dir) }
+    }
+}
+
+impl Prepared {
+    /// What its TLS is made of.
+    pub fn materials<'m>(&'m self, means: &'m Means) -> Materials<'m> {
+        Materials { secrets: &self.snapshot.secrets, mesh: &means.identity_dir }
+    }
 }
 
 /// Why a snapshot cannot be applied.
@@ -45,6 +75,7 @@ pub fn prepare(
     mut snapshot: Snapshot,
     previous: Option<&Prepared>,
     source: SnapshotSource,
+    means: &Means,
 ) -> Result<Prepared, PrepareError> {
     snapshot.check()?;
     if let Some(previous) = previous {
@@ -53,6 +84,7 @@ pub fn prepare(
         adopt(&mut snapshot.route_tables, &old.route_tables);
         adopt(&mut snapshot.clusters, &old.clusters);
         adopt(&mut snapshot.endpoints, &old.endpoints);
+        adopt(&mut snapshot.secrets, &old.secrets);
     }
     let mut tables = BTreeMap::new();
     for (id, table) in &snapshot.route_tables {
@@ -69,7 +101,24 @@ pub fn prepare(
         };
         tables.insert(id.clone(), built);
     }
-    Ok(Prepared { snapshot, tables, source })
+    let tls = tls_tables(&snapshot, previous, means);
+    Ok(Prepared { snapshot, tables, tls, source })
+}
+
+/// The chains of every TLS listener. A chain without a usable certificate is no reason to refuse
+/// the snapshot.
+fn tls_tables(
+    snapshot: &Snapshot,
+    previous: Option<&Prepared>,
+    means: &Means,
+) -> BTreeMap<ListenerId, Arc<TlsTable>> {
+    let from = Materials { secrets: &snapshot.secrets, mesh: &means.identity_dir };
+    let tls = snapshot.listeners.iter().filter(|(_, listener)| !listener.chains().is_empty());
+    tls.map(|(id, listener)| {
+        let old = previous.and_then(|previous| previous.tls.get(id));
+        (id.clone(), TlsTable::new(listener, from, &means.tickets, old))
+    })
+    .collect()
 }
 
 /// Puts the old `Arc` in the place of an equal new one.
@@ -86,6 +135,10 @@ mod tests {
     use super::*;
     use fairway_shared::snapshot::route;
 
+    fn means() -> Means {
+        Means { tickets: TicketSecret::new(&[7; 32]), identity_dir: PathBuf::from("/nonexistent") }
+    }
+
     #[test]
     fn what_has_not_changed_is_shared_and_not_built_again() {
         let id = RouteTableId("http.80".into());
@@ -93,8 +146,9 @@ mod tests {
             route_tables: [(id.clone(), Arc::new(route::RouteTable::default()))].into(),
             ..Snapshot::default()
         };
-        let first = prepare(snapshot(), None, SnapshotSource::Control).unwrap();
-        let second = prepare(snapshot(), Some(&first), SnapshotSource::Control).unwrap();
+        let means = means();
+        let first = prepare(snapshot(), None, SnapshotSource::Control, &means).unwrap();
+        let second = prepare(snapshot(), Some(&first), SnapshotSource::Control, &means).unwrap();
         assert!(Arc::ptr_eq(&first.tables[&id], &second.tables[&id]));
     }
 }

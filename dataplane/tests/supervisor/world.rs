@@ -147,6 +147,8 @@ fn worker_settings() -> WorkerSettings {
         last_good: String::new(),
         server_header: None,
         drain_ms: 0,
+        identity_dir: String::new(),
+        ticket_secret: Default::default(),
         log_level: "info".into(),
         ..WorkerSettings::default()
     }

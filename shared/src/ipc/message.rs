@@ -4,6 +4,7 @@
 //! build too: [`schema_fingerprint`] opens that conversation.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use bincode::{Decode, Encode};
@@ -125,10 +126,24 @@ pub struct WorkerSettings {
     pub server_header: Option<String>,
     /// How long an old listener's connections may finish, in milliseconds.
     pub drain_ms: u32,
+    /// Directory of the gateway's own identity: `cert-chain.pem`, `key.pem`, `root-cert.pem`.
+    pub identity_dir: String,
+    /// What session tickets derive from, the same for all workers.
+    pub ticket_secret: TicketSeed,
     /// Most verbose level logged: `error`, `warn`, `info`, `debug`.
     pub log_level: String,
     /// Content hashes of snapshots that crashed their workers: not to be applied.
     pub condemned: Vec<[u8; 32]>,
+}
+
+/// Random bytes that only the gateway's own processes know.
+#[derive(Clone, Default, PartialEq, Eq, Encode, Decode)]
+pub struct TicketSeed(pub [u8; 32]);
+
+impl fmt::Debug for TicketSeed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TicketSeed")
+    }
 }
 
 impl WorkerSettings {

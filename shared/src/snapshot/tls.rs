@@ -82,9 +82,19 @@ pub struct ServerTls {
     pub version_min: TlsVersion,
     /// Highest version spoken.
     pub version_max: TlsVersion,
-    /// OpenSSL names for TLS 1.2, all of them known; empty = the library's choice.
+    /// Of [`CIPHER_SUITES`], for TLS 1.2; empty = the library's choice.
     pub cipher_suites: Vec<String>,
 }
+
+/// The suites of TLS 1.2 that can be had, by OpenSSL name, the preferred ones first.
+pub const CIPHER_SUITES: [&str; 6] = [
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+];
 
 /// What is asked of a client.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]

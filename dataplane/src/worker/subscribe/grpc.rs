@@ -88,7 +88,8 @@ impl Stream {
 }
 
 async fn take(update: SnapshotUpdate, subscriber: &mut Subscriber) -> Verdict {
-    let base = subscriber.current.as_deref().map(|current| &current.snapshot);
+    let current = subscriber.current.borrow().clone();
+    let base = current.as_deref().map(|current| &current.snapshot);
     let snapshot = from_wire::update(update, base).map_err(|error| error.to_string())?;
     subscriber.offer(snapshot, SnapshotSource::Control).await
 }

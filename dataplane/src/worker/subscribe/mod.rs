@@ -17,11 +17,12 @@ use crossbeam_channel::Sender;
 use fairway_shared::id::SnapshotVersion;
 use fairway_shared::ipc::message::{SnapshotSource, WorkerSettings};
 use fairway_shared::snapshot::Snapshot;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use super::files;
 use super::last_good::{self, Encoded};
-use super::prepare::{Prepared, prepare};
+use super::prepare::{Means, Prepared, prepare};
 use crate::black_box::{ContentHash, writer};
 use crate::supervisor::poison::{CRASHES_MAX, TRIAL_MS};
 use crate::sys::memory::monotonic_ms;
@@ -68,10 +69,12 @@ enum Ended {
 /// The helper thread's state.
 pub struct Subscriber {
     settings: Arc<WorkerSettings>,
+    means: Arc<Means>,
     offers: Sender<Arc<Prepared>>,
     news: Recipient<News>,
     verdicts: mpsc::Receiver<Verdict>,
-    current: Option<Arc<Prepared>>,
+    /// What is served.
+    current: watch::Sender<Option<Arc<Prepared>>>,
     /// A snapshot has arrived, from wherever.
     has_offered: Arc<AtomicBool>,
     /// Trusts the current snapshot when it has been served long enough.
@@ -108,13 +111,15 @@ impl Subscriber {
     ) -> (Self, Verdicts) {
         let (sender, verdicts) = mpsc::channel(VERDICTS_MAX);
         let has_offered = Arc::default();
+        let means = Arc::new(Means::new(&settings));
         (
             Self {
                 settings,
+                means,
                 offers,
                 news,
                 verdicts,
-                current: None,
+                current: watch::Sender::default(),
                 has_offered,
                 trial: None,
                 served: None,
@@ -125,6 +130,7 @@ impl Subscriber {
 
     /// Runs for as long as the worker does.
     pub async fn run(mut self) {
+        tokio::spawn(files::follow(self.current.subscribe(), Arc::clone(&self.means)));
         let mut pause = PAUSE.0;
         let mut was_up = self.first_sessions().await;
         loop {
@@ -169,7 +175,10 @@ impl Subscriber {
 
     /// Version served; 0 = none.
     fn serving(&self) -> SnapshotVersion {
-        self.current.as_ref().map_or_else(SnapshotVersion::default, |now| now.snapshot.version)
+        self.current
+            .borrow()
+            .as_ref()
+            .map_or_else(SnapshotVersion::default, |now| now.snapshot.version)
     }
 
     /// Prepares a snapshot, has the worker apply it, and keeps it as last-good.
@@ -201,7 +210,7 @@ impl Subscriber {
         let served = Served { hash: encoded.hash(), version, since_ms: monotonic_ms() };
         served.note();
         self.served = Some(served);
-        self.current = Some(prepared);
+        self.current.send_replace(Some(prepared));
         self.keep(&encoded, source);
         Ok(())
     }
@@ -220,7 +229,8 @@ impl Subscriber {
         if let Some(black_box) = writer::get() {
             black_box.trying(&encoded.hash(), snapshot.version.0, monotonic_ms());
         }
-        let prepared = prepare(snapshot, self.current.as_deref(), source);
+        let current = self.current.borrow().clone();
+        let prepared = prepare(snapshot, current.as_deref(), source, &self.means);
         Ok((Arc::new(prepared.map_err(|error| error.to_string())?), encoded))
     }
 
@@ -259,7 +269,7 @@ impl Subscriber {
         for (path, condemned) in
             [(&newest, &*settings.condemned), (&proven, &settings.condemned), (&newest, &[])]
         {
-            if self.current.is_some() {
+            if self.current.borrow().is_some() {
                 return;
             }
             match last_good::read(path) {
