@@ -10,6 +10,7 @@
 //! | `tcp` | the same for opaque bytes |
 //! | [`black_box`] | what outlives a worker |
 //! | `telemetry` | what a worker counts |
+//! | `region` | what the workers of a pod know together, in shared memory |
 //! | [`sys`] | all `unsafe`: descriptors over sockets, listening sockets, CPUs, processes |
 
 pub mod admin;
@@ -19,6 +20,7 @@ mod clock;
 mod cluster;
 mod http;
 mod listener;
+mod region;
 mod route;
 mod subset;
 pub mod supervisor;

@@ -93,6 +93,20 @@ metrics! {
         "TLS handshakes ended, by listener and outcome.";
     UPSTREAM_CONNECTIONS = "fairway_upstream_connections", Kind::Gauge,
         "Open upstream connections, by cluster.";
+    UPSTREAM_CONNECTS = "fairway_upstream_connects_total", Kind::Counter,
+        "Attempts to connect to an endpoint, by cluster.";
+    UPSTREAM_CONNECT_FAILURES = "fairway_upstream_connect_failures_total", Kind::Counter,
+        "Attempts to connect to an endpoint that failed, by cluster.";
+    UPSTREAM_RETRIES = "fairway_upstream_retries_total", Kind::Counter,
+        "Requests tried again, by cluster.";
+    UPSTREAM_OVERFLOWS = "fairway_upstream_overflows_total", Kind::Counter,
+        "Times that a limit of a cluster was reached, by cluster and limit.";
+    ENDPOINT_EJECTED = "fairway_endpoint_ejected", Kind::Gauge,
+        "Endpoints that are ejected now, by cluster.";
+    ENDPOINT_EJECTIONS = "fairway_endpoint_ejections_total", Kind::Counter,
+        "Endpoints ejected for their failures, by cluster.";
+    CLUSTER_APPLIED = "fairway_cluster_applied_total", Kind::Counter,
+        "Changes of a cluster's policy or endpoints that workers applied, by cluster.";
     PILOT_PUSHES = "pilot_xds_pushes", Kind::Counter,
         "Updates that control sent to workers.";
     PILOT_REJECTS = "pilot_total_xds_rejects", Kind::Counter,

@@ -1,15 +1,16 @@
 //! Fresh upstream connections.
 
-use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::time::Duration;
 
+use fairway_shared::snapshot::cluster::{Cluster, Http2Keepalive, TcpKeepalive};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::TcpStream;
 
+use super::actor::ClusterView;
 use super::pool::{Connection, Open};
 use crate::http::body::RequestBody;
 
@@ -31,6 +32,22 @@ pub enum ConnectError {
     TimedOut,
 }
 
+/// How connections of a cluster are made, beside how long that may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dialing {
+    /// `SO_KEEPALIVE`; `None` = off.
+    pub tcp_keepalive: Option<TcpKeepalive>,
+    /// HTTP/2 pings; `None` = off.
+    pub http2_keepalive: Option<Http2Keepalive>,
+}
+
+impl Dialing {
+    /// As the cluster's policy has it.
+    pub fn new(spec: &Cluster) -> Self {
+        Self { tcp_keepalive: spec.tcp_keepalive, http2_keepalive: spec.http2_keepalive }
+    }
+}
+
 /// Tasks of one worker's thread: `hyper` asks for an executor for what it cannot drive itself.
 #[derive(Debug, Clone, Copy)]
 pub struct LocalExecutor;
@@ -45,14 +62,23 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor 
 ///
 /// # Errors
 /// [`ConnectError`].
-pub async fn tcp(address: SocketAddr, limit: Duration) -> Result<TcpStream, ConnectError> {
-    let connecting = tokio::time::timeout(limit, TcpStream::connect(address));
-    let stream = connecting
-        .await
-        .map_err(|_| ConnectError::TimedOut)?
-        .map_err(|error| ConnectError::Failed(error.kind()))?;
-    stream.set_nodelay(true).map_err(|error| ConnectError::Failed(error.kind()))?;
+pub async fn tcp(address: SocketAddr, policy: &ClusterView) -> Result<TcpStream, ConnectError> {
+    let connecting = tokio::time::timeout(policy.connect_timeout, TcpStream::connect(address));
+    let failed = |error: io::Error| ConnectError::Failed(error.kind());
+    let stream = connecting.await.map_err(|_| ConnectError::TimedOut)?.map_err(failed)?;
+    stream.set_nodelay(true).map_err(failed)?;
+    if let Some(keepalive) = &policy.dialing.tcp_keepalive {
+        keep_alive(&stream, keepalive).map_err(|error| failed(error.into()))?;
+    }
     Ok(stream)
+}
+
+fn keep_alive(stream: &TcpStream, keepalive: &TcpKeepalive) -> nix::Result<()> {
+    setsockopt(stream, sockopt::KeepAlive, &true)?;
+    // What is not said stays as the system has it.
+    keepalive.time_secs.map_or(Ok(()), |n| setsockopt(stream, sockopt::TcpKeepIdle, &n))?;
+    keepalive.interval_secs.map_or(Ok(()), |n| setsockopt(stream, sockopt::TcpKeepInterval, &n))?;
+    keepalive.probes.map_or(Ok(()), |n| setsockopt(stream, sockopt::TcpKeepCount, &n))
 }
 
 /// An HTTP/1.1 connection, to be driven by the request that uses it.
@@ -61,10 +87,10 @@ pub async fn tcp(address: SocketAddr, limit: Duration) -> Result<TcpStream, Conn
 /// [`ConnectError`].
 pub async fn http1(
     address: SocketAddr,
-    limit: Duration,
-    open: &Rc<Cell<u32>>,
+    policy: &ClusterView,
+    open: Open,
 ) -> Result<Connection, ConnectError> {
-    let stream = tcp(address, limit).await?;
+    let stream = tcp(address, policy).await?;
     let (sender, driver) = http1::Builder::new()
         .max_headers(RESPONSE_FIELDS_MAX)
         .max_header_size(RESPONSE_HEAD_BYTES_MAX)
@@ -72,7 +98,7 @@ pub async fn http1(
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|_| ConnectError::Failed(io::ErrorKind::Other))?;
-    Ok(Connection::new(sender, Box::pin(driver.with_upgrades()), Open::new(open)))
+    Ok(Connection::new(sender, Box::pin(driver.with_upgrades()), open))
 }
 
 /// An HTTP/2 connection with prior knowledge, driven by a task of its own.
@@ -81,17 +107,21 @@ pub async fn http1(
 /// [`ConnectError`].
 pub async fn http2(
     address: SocketAddr,
-    limit: Duration,
-    open: &Rc<Cell<u32>>,
+    policy: &ClusterView,
+    open: Open,
 ) -> Result<http2::SendRequest<RequestBody>, ConnectError> {
-    let stream = tcp(address, limit).await?;
-    let (sender, driver) = http2::Builder::new(LocalExecutor)
-        .timer(TokioTimer::new())
-        .max_header_list_size(RESPONSE_HEAD_BYTES_MAX as u32)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(|_| ConnectError::Failed(io::ErrorKind::Other))?;
-    let open = Open::new(open);
+    let stream = tcp(address, policy).await?;
+    let mut builder = http2::Builder::new(LocalExecutor);
+    builder.timer(TokioTimer::new()).max_header_list_size(RESPONSE_HEAD_BYTES_MAX as u32);
+    if let Some(keepalive) = &policy.dialing.http2_keepalive {
+        builder
+            .keep_alive_interval(Duration::from_millis(keepalive.interval_ms))
+            .keep_alive_timeout(Duration::from_millis(keepalive.timeout_ms))
+            .keep_alive_while_idle(true);
+    }
+    let handshake = builder.handshake(TokioIo::new(stream));
+    let (sender, driver) =
+        handshake.await.map_err(|_| ConnectError::Failed(io::ErrorKind::Other))?;
     tokio::task::spawn_local(async move {
         // What went wrong reaches the requests on it.
         let _ = driver.await;

@@ -10,8 +10,14 @@ use fairway_shared::id::ClusterId;
 use fairway_shared::snapshot::cluster::{Cluster, EndpointSet};
 
 use super::actor::{ApplySpec, ClusterActor, ClusterView};
-use crate::subset::actor::{ApplyEndpoints, SubsetActor};
+use super::limits::{Overflow, Permit};
+use super::outlier::{self, Outcome};
+use super::sharing::Sharing;
+use crate::region::Region;
+use crate::subset::actor::{ApplyEndpoints, HealthChanged, SubsetActor};
 use crate::subset::balance::SubsetView;
+use crate::subset::host::Host;
+use crate::sys::memory::monotonic_ms;
 use crate::telemetry::connections::ConnectionFigures;
 use crate::telemetry::requests::RequestFigures;
 use crate::worker::published::View;
@@ -29,42 +35,161 @@ pub struct ClusterHandle {
     pub figures: RequestFigures,
     /// Its connections of opaque bytes.
     pub connections: ConnectionFigures,
+    /// What happened to it.
+    pub tally: Tally,
     /// Its open connections.
     pub open: Rc<Cell<u32>>,
     cluster_actor: Addr<ClusterActor>,
     subset_actor: Addr<SubsetActor>,
+    /// [`super::health::Outliers::changes`] that the endpoints' view has.
+    seen_changes: Cell<u64>,
+}
+
+/// Things that are only counted, since the worker started.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Requests tried again.
+    pub retries: Cell<u64>,
+    /// Attempts to connect.
+    pub connects: Cell<u64>,
+    /// Those that failed.
+    pub connect_failures: Cell<u64>,
+    /// Ejections by this worker.
+    pub ejections: Cell<u64>,
+    /// Snapshots that changed this cluster's policy or endpoints.
+    pub applied: Cell<u64>,
+}
+
+/// How a request to an endpoint went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Went {
+    /// An HTTP response with that status.
+    Answered(u16),
+    /// A connection of opaque bytes that ended well.
+    Well,
+    /// No connection, no response, a reset or a timeout.
+    Failed,
+}
+
+/// Counts one more.
+pub fn add_one(figure: &Cell<u64>) {
+    figure.set(figure.get() + 1);
 }
 
 impl ClusterHandle {
     /// Starts the cluster's actors. Must run inside an actix system.
-    pub fn start(id: ClusterId, spec: Arc<Cluster>, endpoints: Arc<EndpointSet>) -> Self {
-        let (cluster, policy) = ClusterActor::new(&spec);
-        let (subset, view) = SubsetActor::new(&ApplyEndpoints { cluster: spec, endpoints });
+    pub fn start(
+        id: ClusterId,
+        spec: Arc<Cluster>,
+        endpoints: Arc<EndpointSet>,
+        region: Option<Rc<Region>>,
+    ) -> Self {
+        let sharing = Sharing::new(region, &id.to_string());
+        let (cluster, policy) = ClusterActor::new(&spec, sharing.clone());
+        let (subset, view) = SubsetActor::new(ApplyEndpoints { cluster: spec, endpoints }, sharing);
         Self {
             id,
             policy,
             subset: view,
             figures: RequestFigures::default(),
             connections: ConnectionFigures::default(),
+            tally: Tally::default(),
             open: Rc::default(),
             cluster_actor: cluster.start(),
             subset_actor: subset.start(),
+            seen_changes: Cell::new(0),
         }
     }
 
     /// Hands both actors what the newest snapshot says, and returns when both have published it.
     pub async fn apply(&self, spec: Arc<Cluster>, endpoints: Arc<EndpointSet>) {
+        add_one(&self.tally.applied);
         let cluster = self.cluster_actor.send(ApplySpec(Arc::clone(&spec)));
         let subset = self.subset_actor.send(ApplyEndpoints { cluster: spec, endpoints });
         // An actor of this process can only be gone if the process is ending.
         let _ = tokio::join!(cluster, subset);
     }
 
-    /// Drops connections that idle too long or that the upstream has closed.
-    pub fn sweep(&self, now: Instant) {
-        let idle_timeout = self.policy.load().idle_timeout;
-        for host in self.subset.load().hosts() {
-            host.pool.sweep(now, idle_timeout);
+    /// A host for a connection of opaque bytes, as [`SubsetView::pick`].
+    pub fn pick(
+        &self,
+        key: Option<u64>,
+        tried: &[Rc<Host>],
+        random: &mut fastrand::Rng,
+    ) -> Option<Rc<Host>> {
+        self.subset.load().pick(key, tried, random).map(Rc::clone)
+    }
+
+    /// Leave for one more connection; it lives as long as the connection. Idle connections of
+    /// this worker give way. `None` if connections are not limited.
+    ///
+    /// # Errors
+    /// All of the pod's are taken.
+    pub fn permit_connection(&self, policy: &ClusterView) -> Result<Option<Permit>, Overflow> {
+        let Some(counters) = &policy.counters else { return Ok(None) };
+        loop {
+            match counters.try_connection() {
+                Err(Overflow) if self.close_idle() => {}
+                Err(Overflow) => {
+                    counters.note_refused(super::limits::Count::Connections);
+                    return Err(Overflow);
+                }
+                permit => return permit,
+            }
         }
+    }
+
+    /// Counts how a request went, where endpoints are ejected.
+    pub fn note(&self, policy: &ClusterView, host: &Host, went: Went) {
+        let Some(outliers) = &policy.outliers else { return };
+        let outcome = match went {
+            Went::Answered(status) => outlier::of_status(&outliers.policy, status),
+            Went::Well => Outcome::Success,
+            Went::Failed => Outcome::LocalFailure,
+        };
+        let now_ms = if outcome == Outcome::Success { 0 } else { monotonic_ms() };
+        if outliers.note(host, outcome, self.subset.load().hosts(), now_ms) {
+            add_one(&self.tally.ejections);
+            tracing::warn!(cluster = %self.id, endpoint = %host.address, "endpoint ejected");
+            self.subset_actor.do_send(HealthChanged);
+        }
+    }
+
+    /// Closes one idle connection, whichever endpoint's; was there one?
+    pub fn close_idle(&self) -> bool {
+        self.subset.load().hosts().iter().any(|host| host.pool.drop_one())
+    }
+
+    /// Follows what other workers do; called several times a second. Costs nothing without limits
+    /// and ejections.
+    pub fn follow(&self) {
+        let policy = self.policy.load();
+        if let Some(outliers) = &policy.outliers {
+            outliers.sweep(self.subset.load().hosts(), monotonic_ms());
+            let changes = outliers.changes();
+            if self.seen_changes.replace(changes) != changes {
+                self.subset_actor.do_send(HealthChanged);
+            }
+        }
+        if let Some(counters) = &policy.counters {
+            let wanted = counters.waiting_elsewhere();
+            let _closed = (0..wanted).take_while(|_| self.close_idle()).count();
+        }
+    }
+
+    /// Drops connections that idle too long, are used up, or that the upstream has closed.
+    pub fn sweep(&self, now: Instant) {
+        let policy = self.policy.load();
+        for host in self.subset.load().hosts() {
+            host.pool.sweep(now, &policy.life);
+        }
+    }
+
+    /// Endpoints that are ejected now, in figures that are added up over workers: only one of
+    /// them tells.
+    pub fn ejected(&self) -> Option<usize> {
+        let policy = self.policy.load();
+        policy.outliers.as_ref().filter(|outliers| outliers.is_spokesman())?;
+        Some(self.subset.load().hosts().iter().filter(|host| host.is_ejected()).count())
     }
 }

@@ -3,4 +3,9 @@
 pub mod actor;
 pub mod connect;
 pub mod handle;
+pub mod health;
+pub mod limits;
+pub mod outlier;
 pub mod pool;
+pub mod queue;
+pub mod sharing;

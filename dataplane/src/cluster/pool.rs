@@ -11,7 +11,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use hyper::client::conn::{http1, http2};
+use tokio::sync::Notify;
 
+use super::connect::ConnectError;
+use super::limits::Permit;
 use crate::clock;
 use crate::http::body::RequestBody;
 
@@ -27,8 +30,9 @@ pub struct Connection {
     driver: Driver,
     is_over: bool,
     requests: u32,
+    opened: Instant,
     idle_since: Instant,
-    _open: Open,
+    open: Open,
 }
 
 impl std::fmt::Debug for Connection {
@@ -40,7 +44,9 @@ impl std::fmt::Debug for Connection {
 impl Connection {
     /// A fresh connection.
     pub fn new(sender: http1::SendRequest<RequestBody>, driver: Driver, open: Open) -> Self {
-        Self { sender, driver, is_over: false, requests: 0, idle_since: clock::now(), _open: open }
+        let now = clock::now();
+        let (is_over, requests) = (false, 0);
+        Self { sender, driver, is_over, requests, opened: now, idle_since: now, open }
     }
 
     /// Where requests go in. Counts one.
@@ -75,27 +81,141 @@ impl Connection {
 
 /// Counts an open connection for as long as it lives.
 #[derive(Debug)]
-pub struct Open(Rc<Cell<u32>>);
+pub struct Open {
+    count: Rc<Cell<u32>>,
+    /// Where connections are limited.
+    permit: Option<Permit>,
+}
 
 impl Open {
     /// Counts one.
-    pub fn new(count: &Rc<Cell<u32>>) -> Self {
+    pub fn new(count: &Rc<Cell<u32>>, permit: Option<Permit>) -> Self {
         count.set(count.get() + 1);
-        Self(Rc::clone(count))
+        Self { count: Rc::clone(count), permit }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        self.count.set(self.count.get() - 1);
     }
+}
+
+/// How long connections are used.
+#[derive(Debug, Clone, Copy)]
+pub struct Life {
+    /// Idle time after which one is closed.
+    pub idle_max: Option<Duration>,
+    /// Age from which it takes no new request.
+    pub age_max: Option<Duration>,
+    /// Requests it may carry in all; `u32::MAX` = no limit.
+    pub requests_max: u32,
+    /// Requests that an HTTP/2 connection carries at once.
+    pub streams_max: u32,
+}
+
+/// An HTTP/2 connection that requests share.
+#[derive(Debug)]
+struct Carrier {
+    sender: http2::SendRequest<RequestBody>,
+    opened: Instant,
+    idle_since: Cell<Instant>,
+    requests: Cell<u32>,
+    active: Cell<u32>,
+}
+
+/// A request's place on a shared connection, for as long as its response lasts.
+#[derive(Debug)]
+pub struct Stream(Rc<Carrier>);
+
+impl Carrier {
+    /// May it ever carry another request?
+    fn is_spent(&self, life: &Life, now: Instant) -> bool {
+        self.sender.is_closed()
+            || self.requests.get() >= life.requests_max
+            || is_over(self.opened, life.age_max, now)
+    }
+
+    fn is_idle(&self, life: &Life, now: Instant) -> bool {
+        self.active.get() == 0 && is_over(self.idle_since.get(), life.idle_max, now)
+    }
+}
+
+impl Stream {
+    fn new(carrier: &Rc<Carrier>) -> Self {
+        carrier.active.set(carrier.active.get() + 1);
+        carrier.requests.set(carrier.requests.get().saturating_add(1));
+        Self(Rc::clone(carrier))
+    }
+
+    /// Where the request goes in.
+    pub fn sender(&self) -> http2::SendRequest<RequestBody> {
+        self.0.sender.clone()
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.0.active.set(self.0.active.get() - 1);
+        self.0.idle_since.set(clock::now());
+    }
+}
+
+fn is_over(since: Instant, limit: Option<Duration>, now: Instant) -> bool {
+    limit.is_some_and(|limit| now.saturating_duration_since(since) >= limit)
 }
 
 /// The connections of one host that can take a request.
 #[derive(Default)]
 pub struct Pool {
     idle: RefCell<Vec<Connection>>,
-    shared: RefCell<Option<http2::SendRequest<RequestBody>>>,
+    shared: RefCell<Vec<Rc<Carrier>>>,
+    /// Whether a shared connection is on its way, and who waits for it.
+    pub dialing: Dialed,
+}
+
+/// One shared connection is dialled at a time, so that a burst of requests does not open one
+/// each.
+#[derive(Debug, Default)]
+pub struct Dialed {
+    is_running: Cell<bool>,
+    failure: Cell<Option<ConnectError>>,
+    ended: Notify,
+}
+
+/// Held by whoever dials.
+#[derive(Debug)]
+pub struct Dial<'a>(&'a Dialed);
+
+impl Dialed {
+    /// The right to dial, or `None` while somebody else does.
+    pub fn begin(&self) -> Option<Dial<'_>> {
+        self.failure.set(None);
+        (!self.is_running.replace(true)).then_some(Dial(self))
+    }
+
+    /// Waits for whoever dials; an error if that failed.
+    ///
+    /// # Errors
+    /// As the dialling request has it.
+    pub async fn ended(&self) -> Result<(), ConnectError> {
+        self.ended.notified().await;
+        self.failure.get().map_or(Ok(()), Err)
+    }
+}
+
+impl Dial<'_> {
+    /// Lets those who wait fail as well.
+    pub fn failed(&self, error: ConnectError) {
+        self.0.failure.set(Some(error));
+    }
+}
+
+impl Drop for Dial<'_> {
+    fn drop(&mut self) {
+        self.0.is_running.set(false);
+        self.0.ended.notify_waiters();
+    }
 }
 
 impl std::fmt::Debug for Pool {
@@ -105,18 +225,26 @@ impl std::fmt::Debug for Pool {
 }
 
 impl Pool {
-    /// The connection used last that still lives. Those found dead on the way are dropped.
-    pub fn take(&self, cx: &mut Context<'_>) -> Option<Connection> {
+    /// The connection used last that still lives and is not too old. Those found dead on the way
+    /// are dropped.
+    pub fn take(&self, cx: &mut Context<'_>, age_max: Option<Duration>) -> Option<Connection> {
         loop {
             let mut connection = self.idle.borrow_mut().pop()?;
-            if connection.poll_usable(cx) {
+            let is_old = age_max.is_some() && is_over(connection.opened, age_max, clock::now());
+            if !is_old && connection.poll_usable(cx) {
                 return Some(connection);
             }
         }
     }
 
-    /// Keeps a connection whose response has been read to its end.
+    /// Keeps a connection whose response has been read to its end. Where connections are limited
+    /// it makes room for a request that waits elsewhere.
     pub fn put(&self, mut connection: Connection) {
+        let permit = connection.open.permit.as_ref();
+        if permit.is_some_and(Permit::is_wanted_elsewhere) {
+            return;
+        }
+        permit.inspect(|permit| permit.tell_waiting());
         let mut idle = self.idle.borrow_mut();
         if idle.len() < IDLE_MAX {
             connection.idle_since = clock::now();
@@ -124,28 +252,60 @@ impl Pool {
         }
     }
 
-    /// The HTTP/2 connection, if there is one.
-    pub fn shared(&self) -> Option<http2::SendRequest<RequestBody>> {
-        self.shared.borrow().as_ref().filter(|sender| !sender.is_closed()).cloned()
+    /// Drops the connection that idles longest; was there one?
+    pub fn drop_one(&self) -> bool {
+        let mut idle = self.idle.borrow_mut();
+        let oldest = (!idle.is_empty()).then(|| idle.remove(0));
+        // Not before the list can be borrowed again: its permit tells others.
+        drop(idle);
+        oldest.is_some()
     }
 
-    /// Makes this the HTTP/2 connection of new requests; those on another finish there.
-    pub fn share(&self, sender: http2::SendRequest<RequestBody>) {
-        *self.shared.borrow_mut() = Some(sender);
+    /// A place on an HTTP/2 connection, if there is one.
+    pub fn shared(&self, life: &Life) -> Option<Stream> {
+        let carriers = self.shared.borrow();
+        let now = clock::now();
+        let has_room = |carrier: &&Rc<Carrier>| {
+            carrier.active.get() < life.streams_max && !carrier.is_spent(life, now)
+        };
+        carriers.iter().find(has_room).map(Stream::new)
     }
 
-    /// Drops what idles too long and what the other side has closed.
-    pub fn sweep(&self, now: Instant, idle_timeout: Option<Duration>) {
-        let mut cx = Context::from_waker(Waker::noop());
-        self.idle.borrow_mut().retain_mut(|connection| {
-            let idle = now.saturating_duration_since(connection.idle_since);
-            idle_timeout.is_none_or(|limit| idle < limit) && connection.poll_usable(&mut cx)
+    /// Adds an HTTP/2 connection, with a place on it.
+    pub fn share(&self, sender: http2::SendRequest<RequestBody>) -> Stream {
+        let now = clock::now();
+        let carrier = Rc::new(Carrier {
+            sender,
+            opened: now,
+            idle_since: Cell::new(now),
+            requests: Cell::new(0),
+            active: Cell::new(0),
         });
+        let stream = Stream::new(&carrier);
+        self.shared.borrow_mut().push(carrier);
+        stream
+    }
+
+    /// Drops what idles too long, what is used up and what the other side has closed. Requests
+    /// on an HTTP/2 connection that is dropped finish there.
+    pub fn sweep(&self, now: Instant, life: &Life) {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut idle = self.idle.take();
+        idle.retain_mut(|connection| {
+            let is_old = is_over(connection.idle_since, life.idle_max, now)
+                || is_over(connection.opened, life.age_max, now);
+            !is_old && connection.poll_usable(&mut cx)
+        });
+        self.idle.replace(idle);
+        let is_kept =
+            |carrier: &Rc<Carrier>| !carrier.is_spent(life, now) && !carrier.is_idle(life, now);
+        self.shared.borrow_mut().retain(is_kept);
     }
 
     /// Drops all that is idle.
     pub fn clear(&self) {
-        self.idle.borrow_mut().clear();
-        *self.shared.borrow_mut() = None;
+        // Dropping tells others, who may look at this pool.
+        drop(self.idle.take());
+        drop(self.shared.take());
     }
 }

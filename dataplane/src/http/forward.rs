@@ -11,7 +11,6 @@ use fairway_shared::snapshot::cluster::UpstreamProtocol;
 use fairway_shared::snapshot::route::RetryPolicy;
 use http::{HeaderMap, Method, Request, Response, Uri, Version};
 use hyper::body::{Body, Incoming};
-use hyper::client::conn::http2;
 
 use super::body::{Completion, Replay, RequestBody, Streamed};
 use super::connection::Downstream;
@@ -21,8 +20,10 @@ use super::retry::{self, TryEnd};
 use crate::clock;
 use crate::cluster::actor::ClusterView;
 use crate::cluster::connect::{self, ConnectError};
-use crate::cluster::handle::ClusterHandle;
-use crate::cluster::pool::Connection;
+use crate::cluster::handle::{ClusterHandle, Went, add_one};
+use crate::cluster::limits::{Count, Overflow, Permit};
+use crate::cluster::pool::{Connection, Open, Stream};
+use crate::cluster::queue::{self, Turn};
 use crate::subset::balance::SubsetView;
 use crate::subset::host::{Busy, Host};
 
@@ -152,7 +153,7 @@ pub struct Forwarding<'a> {
 /// A way to an endpoint.
 enum Channel {
     Own(Connection),
-    Shared(http2::SendRequest<RequestBody>),
+    Shared(Stream),
 }
 
 /// A failed try, and the request if it is sure that none of it was processed.
@@ -169,6 +170,8 @@ struct Tries {
     /// Number of the current try, from 1.
     number: u32,
     stale: u32,
+    /// Of the current repetition, where repetitions are limited.
+    permit: Option<Permit>,
 }
 
 impl Forwarding<'_> {
@@ -189,6 +192,7 @@ impl Forwarding<'_> {
             left: self.retry.map_or(0, |retry| retry.attempts),
             number: 1,
             stale: 0,
+            permit: None,
         };
         loop {
             let end = self.try_once(&policy, &subset, version, &mut outgoing, body, &mut tries);
@@ -207,7 +211,14 @@ impl Forwarding<'_> {
                 let is_exhausted = tries.left == 0;
                 return end.map(|a| (a, is_exhausted)).map_err(|e| (e, is_exhausted));
             }
+            tries.permit = None;
+            match policy.counters.as_ref().map(|counters| counters.take(Count::Retries)) {
+                Some(Err(Overflow)) => return end.map(|a| (a, false)).map_err(|e| (e, false)),
+                Some(Ok(permit)) => tries.permit = permit,
+                None => {}
+            }
             drop(end);
+            add_one(&self.cluster.tally.retries);
             tries.left -= 1;
             let wait = retry::backoff(retry, tries.number, fastrand::f64());
             tries.number += 1;
@@ -234,16 +245,23 @@ impl Forwarding<'_> {
             if may_repeat && self.retry.is_some_and(|retry| retry.ignore_previous_hosts) {
                 tries.tried.push(Rc::clone(&host));
             }
-            let busy = Busy::new(host);
+            let mut busy = Busy::new(host);
             let acquiring = self.acquire(policy, busy.host(), version);
-            let channel = self.within(begun, acquiring).await??;
+            let acquired = self.within(begun, acquiring).await.and_then(|acquired| acquired);
+            let channel = acquired.inspect_err(|error| self.note_failure(policy, &busy, *error))?;
+            let channel = self.permitted(policy, channel, &mut busy)?;
+            // Only where somebody wants to know how it went.
+            let judged = policy.outliers.as_ref().map(|_| Rc::clone(busy.host()));
             let is_stale = channel.is_stale() && body.is_none() && outgoing.method.is_idempotent();
             let keep = is_stale || (may_repeat && self.may_follow_sending());
             let head = if keep { outgoing.clone() } else { std::mem::take(outgoing) };
             let request = head.request(version, body.next().ok_or(ProxyError::ClientBody)?);
             let is_pooled = channel.is_pooled();
-            let sent = self.within(begun, channel.send(request, busy)).await?;
-            let failure = match sent {
+            let sent = self.within(begun, channel.send(request, busy)).await;
+            if let Some(host) = &judged {
+                self.cluster.note(policy, host, went(&sent));
+            }
+            let failure = match sent? {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
@@ -266,21 +284,94 @@ impl Forwarding<'_> {
         host: &Rc<Host>,
         version: Version,
     ) -> Result<Channel, ProxyError> {
-        let (limit, open) = (policy.connect_timeout, &self.cluster.open);
         if version == Version::HTTP_2 {
-            if let Some(sender) = host.pool.shared() {
-                return Ok(Channel::Shared(sender));
-            }
-            let sender = Box::pin(connect::http2(host.address, limit, open)).await?;
-            host.pool.share(sender.clone());
-            return Ok(Channel::Shared(sender));
+            return match host.pool.shared(&policy.life) {
+                Some(stream) => Ok(Channel::Shared(stream)),
+                None => Box::pin(self.dial_shared(policy, host)).await.map(Channel::Shared),
+            };
         }
-        let pooled = poll_fn(|cx| Poll::Ready(host.pool.take(cx))).await;
+        let age_max = policy.life.age_max;
+        let pooled = poll_fn(|cx| Poll::Ready(host.pool.take(cx, age_max))).await;
         Ok(Channel::Own(match pooled {
             Some(connection) => connection,
             // Boxed: rare, and far larger than the rest of a request.
-            None => Box::pin(connect::http1(host.address, limit, open)).await?,
+            None => Box::pin(self.dial(policy, host)).await?,
         }))
+    }
+
+    /// A fresh HTTP/1.1 connection, or one of the pool if it had to wait and one came back.
+    async fn dial(&self, policy: &ClusterView, host: &Rc<Host>) -> Result<Connection, ProxyError> {
+        let (connection, _pending) = match &policy.counters {
+            None => (None, None),
+            Some(counters) => {
+                match queue::wait(self.cluster, counters, host, &policy.life).await? {
+                    Turn::Pooled(connection) => return Ok(connection),
+                    Turn::Dial { connection, pending } => (connection, pending),
+                }
+            }
+        };
+        let open = Open::new(&self.cluster.open, connection);
+        self.dialled(connect::http1(host.address, policy, open).await)
+    }
+
+    /// A place on a fresh HTTP/2 connection, or on one that another request has dialled.
+    async fn dial_shared(
+        &self,
+        policy: &ClusterView,
+        host: &Rc<Host>,
+    ) -> Result<Stream, ProxyError> {
+        let counters = policy.counters.as_ref();
+        let _pending = counters.map(|counters| counters.take(Count::Pending)).transpose()?;
+        loop {
+            let Some(dial) = host.pool.dialing.begin() else {
+                host.pool.dialing.ended().await?;
+                match host.pool.shared(&policy.life) {
+                    Some(stream) => return Ok(stream),
+                    None => continue,
+                }
+            };
+            let open = Open::new(&self.cluster.open, None);
+            let dialled = self.dialled(connect::http2(host.address, policy, open).await);
+            return dialled.map(|sender| host.pool.share(sender)).inspect_err(|_| {
+                dial.failed(ConnectError::Failed(std::io::ErrorKind::NotConnected));
+            });
+        }
+    }
+
+    fn dialled<T>(&self, outcome: Result<T, ConnectError>) -> Result<T, ProxyError> {
+        add_one(&self.cluster.tally.connects);
+        outcome.map_err(|error| {
+            add_one(&self.cluster.tally.connect_failures);
+            error.into()
+        })
+    }
+
+    /// Counts the request where requests are limited. A connection that it may not use goes back.
+    fn permitted(
+        &self,
+        policy: &ClusterView,
+        channel: Channel,
+        busy: &mut Busy,
+    ) -> Result<Channel, ProxyError> {
+        let Some(counters) = &policy.counters else { return Ok(channel) };
+        match (counters.take(Count::Requests), channel) {
+            (Ok(permit), channel) => {
+                busy.permit(permit);
+                Ok(channel)
+            }
+            (Err(overflow), Channel::Own(connection)) => {
+                busy.host().pool.put(connection);
+                Err(overflow.into())
+            }
+            (Err(overflow), Channel::Shared(_)) => Err(overflow.into()),
+        }
+    }
+
+    /// Tells the endpoint's health of a connection that did not come about.
+    fn note_failure(&self, policy: &ClusterView, busy: &Busy, error: ProxyError) {
+        if error != ProxyError::Overflow {
+            self.cluster.note(policy, busy.host(), Went::Failed);
+        }
     }
 
     /// May the request have to be sent again after it was sent, so that a copy must be kept?
@@ -392,7 +483,7 @@ impl Channel {
     }
 
     /// Sends, and drives the connection until the response's head is there.
-    async fn send(self, request: Request<RequestBody>, busy: Busy) -> Result<Answer, Failure> {
+    async fn send(self, request: Request<RequestBody>, mut busy: Busy) -> Result<Answer, Failure> {
         let started = clock::now();
         let (response, connection) = match self {
             Self::Own(mut connection) => {
@@ -404,7 +495,11 @@ impl Channel {
                 });
                 (received.await, Some(connection))
             }
-            Self::Shared(mut sender) => (sender.try_send_request(request).await, None),
+            Self::Shared(stream) => {
+                let mut sender = stream.sender();
+                busy.occupy(stream);
+                (sender.try_send_request(request).await, None)
+            }
         };
         let response = response.map_err(|mut error| Failure {
             unsent: error.take_message(),
@@ -421,6 +516,21 @@ impl From<ConnectError> for ProxyError {
             ConnectError::Failed(_) => Self::ConnectFailed,
             ConnectError::TimedOut => Self::ConnectTimedOut,
         }
+    }
+}
+
+impl From<Overflow> for ProxyError {
+    fn from(_: Overflow) -> Self {
+        Self::Overflow
+    }
+}
+
+/// What the end of a try says of the endpoint.
+fn went(sent: &Result<Result<Answer, Failure>, ProxyError>) -> Went {
+    match sent {
+        Ok(Ok(answer)) => Went::Answered(answer.response.status().as_u16()),
+        Ok(Err(Failure { error: ProxyError::ClientBody, .. })) => Went::Well,
+        Ok(Err(_)) | Err(_) => Went::Failed,
     }
 }
 

@@ -9,6 +9,9 @@ use super::flag::Flags;
 use super::response::ReplyBody;
 use fairway_shared::snapshot::route::AbortStatus;
 
+/// Tells a client that the endpoint was not even asked (Istio contract 3.4).
+const OVERLOADED: HeaderName = HeaderName::from_static("x-envoy-overloaded");
+
 /// Why a request is not answered by an upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProxyError {
@@ -18,6 +21,8 @@ pub enum ProxyError {
     ClusterNotFound,
     /// The cluster has no endpoint.
     NoHealthyUpstream,
+    /// A limit of the cluster is reached.
+    Overflow,
     /// Refused, unreachable, reset while connecting.
     ConnectFailed,
     /// The cluster's connect timeout passed.
@@ -59,6 +64,7 @@ impl ProxyError {
             Self::RouteNotFound => StatusCode::NOT_FOUND,
             Self::ClusterNotFound
             | Self::NoHealthyUpstream
+            | Self::Overflow
             | Self::ConnectFailed
             | Self::ConnectTimedOut
             | Self::UpstreamClosed
@@ -84,6 +90,7 @@ impl ProxyError {
             Self::RouteNotFound => Flags::NO_ROUTE,
             Self::ClusterNotFound => Flags::NO_CLUSTER,
             Self::NoHealthyUpstream => Flags::NO_HEALTHY_UPSTREAM,
+            Self::Overflow => Flags::OVERFLOW,
             Self::ConnectFailed | Self::ConnectTimedOut => Flags::CONNECT_FAILURE,
             Self::UpstreamClosed => Flags::UPSTREAM_CLOSED,
             Self::UpstreamReset | Self::UpstreamRefused => Flags::UPSTREAM_RESET,
@@ -104,6 +111,9 @@ impl ProxyError {
     pub fn body(self) -> &'static str {
         match self {
             Self::NoHealthyUpstream => "no healthy upstream",
+            Self::Overflow => {
+                "upstream connect error or disconnect/reset before headers. reset reason: overflow"
+            }
             Self::ConnectFailed => {
                 "upstream connect error or disconnect/reset before headers. reset reason: remote \
                  connection failure"
@@ -141,11 +151,15 @@ impl ProxyError {
     /// The answer. A gRPC caller gets status 200 with the failure in `grpc-status`.
     pub fn reply(self, is_grpc: bool) -> Response<ReplyBody> {
         let (status, body) = (self.status(), self.body());
-        match self {
+        let mut reply = match self {
             Self::FaultAbort(AbortStatus::Grpc(code)) => grpc(code.into(), body),
             _ if is_grpc => grpc(grpc_status(status), body),
             _ => text(status, body),
+        };
+        if self == Self::Overflow {
+            reply.headers_mut().insert(OVERLOADED, HeaderValue::from_static("true"));
         }
+        reply
     }
 }
 

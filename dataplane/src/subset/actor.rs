@@ -5,24 +5,37 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use actix::{Actor, Context, Handler, Message};
-use fairway_shared::snapshot::cluster::{Cluster, EndpointSet};
+use actix::{Actor, AsyncContext, Context, Handler, Message};
+use fairway_shared::snapshot::cluster::{Cluster, Endpoint, EndpointSet};
 
-use super::balance::{Members, SubsetView};
+use super::balance::SubsetView;
 use super::host::Host;
+use super::locality;
+use super::view::{self, Candidate, Rules};
+use crate::clock;
+use crate::cluster::health::HostHealth;
+use crate::cluster::sharing::Sharing;
 use crate::worker::published::{Published, View};
+
+/// How often weights are looked at while endpoints warm up.
+const WARMUP_STEP: Duration = Duration::from_secs(1);
 
 /// Owns the endpoint list of one cluster. Hosts that stay keep their connections and counts.
 #[derive(Debug)]
 pub struct SubsetActor {
+    sharing: Sharing,
+    spec: ApplyEndpoints,
     hosts: HashMap<SocketAddr, Rc<Host>>,
+    candidates: Vec<Candidate>,
+    is_warming: bool,
     published: Published<SubsetView>,
 }
 
 /// The cluster and its service's endpoints as the newest snapshot has them. One per snapshot, so
 /// `do_send` is bounded.
-#[derive(Debug, Message)]
+#[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct ApplyEndpoints {
     /// For its labels and balancer.
@@ -31,59 +44,121 @@ pub struct ApplyEndpoints {
     pub endpoints: Arc<EndpointSet>,
 }
 
+/// An endpoint was ejected or is back. One per change, and changes are rare.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct HealthChanged;
+
 impl SubsetActor {
     /// The view leaves here, at birth: it is not `Send`, so no message can carry it later.
-    pub fn new(first: &ApplyEndpoints) -> (Self, View<SubsetView>) {
-        let mut hosts = HashMap::new();
-        let view = view_of(first, &mut hosts, fastrand::u32(..));
-        let published = Published::new(view);
+    pub fn new(first: ApplyEndpoints, sharing: Sharing) -> (Self, View<SubsetView>) {
+        let published = Published::new(SubsetView::empty(fastrand::u32(..)));
         let view = published.view();
-        (Self { hosts, published }, view)
+        let (hosts, candidates) = Default::default();
+        let mut this =
+            Self { sharing, spec: first, hosts, candidates, is_warming: false, published };
+        this.select();
+        (this, view)
     }
+
+    /// Selects by label, keeps hosts that are known, retires those that are gone.
+    fn select(&mut self) {
+        let spec = self.spec.clone();
+        let selected = selected(&spec);
+        let ranks = locality::ranks(&spec.cluster.locality, &selected);
+        let mut known = std::mem::take(&mut self.hosts);
+        self.candidates.clear();
+        for (endpoint, rank) in selected.into_iter().zip(ranks) {
+            let address = endpoint.address;
+            let host = known.remove(&address).unwrap_or_else(|| Rc::new(Host::new(address)));
+            self.share_health(&host);
+            self.hosts.insert(address, Rc::clone(&host));
+            self.candidates.push(Candidate { host, weight: endpoint.weight, rank });
+        }
+        known.values().for_each(|gone| gone.retire());
+        self.publish();
+    }
+
+    /// Health is known to other workers only where endpoints are ejected.
+    fn share_health(&self, host: &Host) {
+        let is_wanted = self.spec.cluster.outlier.is_some();
+        let mut health = host.health.borrow_mut();
+        if is_wanted && health.is_none() {
+            *health = self.sharing.host_cell(host.address).map(HostHealth::new);
+        } else if !is_wanted {
+            *health = None;
+        }
+    }
+
+    fn publish(&mut self) {
+        for one in &self.candidates {
+            let health = one.host.health.borrow();
+            one.host.set_ejected(health.as_ref().is_some_and(HostHealth::is_ejected));
+        }
+        let cluster = &self.spec.cluster;
+        let rules = Rules {
+            balancer: cluster.balancer,
+            panic_threshold_pct: cluster.panic_threshold_pct,
+            warmup: cluster.warmup,
+        };
+        let now = clock::now();
+        let turn = self.published.view().load().turn();
+        self.is_warming = rules.is_warming(&self.candidates, now);
+        self.published.publish(view::assemble(&self.candidates, &rules, turn, now));
+    }
+
+    fn publish_while_warming(&mut self, ctx: &mut Context<Self>) {
+        if self.is_warming {
+            ctx.run_later(WARMUP_STEP, |this, ctx| {
+                this.publish();
+                this.publish_while_warming(ctx);
+            });
+        }
+    }
+}
+
+/// The endpoints that the cluster's labels select.
+fn selected(spec: &ApplyEndpoints) -> Vec<&Endpoint> {
+    let labels = &spec.cluster.labels;
+    let is_selected = |endpoint: &&Endpoint| {
+        labels.iter().all(|(name, value)| endpoint.labels.get(name) == Some(value))
+    };
+    spec.endpoints.endpoints.iter().filter(is_selected).collect()
 }
 
 impl Actor for SubsetActor {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.publish_while_warming(ctx);
+    }
 }
 
 impl Handler<ApplyEndpoints> for SubsetActor {
     type Result = ();
 
-    fn handle(&mut self, next: ApplyEndpoints, _: &mut Self::Context) {
-        let turn = self.published.view().load().turn();
-        let view = view_of(&next, &mut self.hosts, turn);
-        self.published.publish(view);
+    fn handle(&mut self, next: ApplyEndpoints, ctx: &mut Self::Context) {
+        let was_warming = self.is_warming;
+        self.spec = next;
+        self.select();
+        if !was_warming {
+            self.publish_while_warming(ctx);
+        }
     }
 }
 
-/// Selects by label, keeps hosts that are known, retires those that are gone.
-fn view_of(
-    spec: &ApplyEndpoints,
-    known: &mut HashMap<SocketAddr, Rc<Host>>,
-    turn: u32,
-) -> SubsetView {
-    let labels = &spec.cluster.labels;
-    let selected = spec.endpoints.endpoints.iter().filter(|endpoint| {
-        labels.iter().all(|(name, value)| endpoint.labels.get(name) == Some(value))
-    });
-    let mut hosts = Vec::new();
-    let mut kept = HashMap::new();
-    for endpoint in selected {
-        let host =
-            known.remove(&endpoint.address).unwrap_or_else(|| Rc::new(Host::new(endpoint.address)));
-        kept.insert(endpoint.address, Rc::clone(&host));
-        hosts.push((host, endpoint.weight));
+impl Handler<HealthChanged> for SubsetActor {
+    type Result = ();
+
+    fn handle(&mut self, _: HealthChanged, _: &mut Self::Context) {
+        self.publish();
     }
-    known.values().for_each(|gone| gone.retire());
-    *known = kept;
-    let all = hosts.iter().map(|(host, _)| Rc::clone(host)).collect();
-    SubsetView::new(all, vec![Members { hosts, share: 1 }], spec.cluster.balancer, turn)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fairway_shared::snapshot::cluster::{Balancer, Endpoint};
+    use fairway_shared::snapshot::cluster::Balancer;
 
     fn spec(labels: &[(&str, &str)], endpoints: &[(u16, &str)]) -> ApplyEndpoints {
         let text = |(name, value): &(&str, &str)| (name.to_string(), value.to_string());
@@ -108,17 +183,22 @@ mod tests {
 
     #[test]
     fn labels_select_and_hosts_that_stay_are_the_same() {
-        let mut known = HashMap::new();
         let all = [(1, "v1"), (2, "v2"), (3, "v1")];
-        let first = view_of(&spec(&[("version", "v1")], &all), &mut known, 0);
+        let (mut actor, view) =
+            SubsetActor::new(spec(&[("version", "v1")], &all), Sharing::private("a"));
         let ports = |view: &SubsetView| -> Vec<u16> {
             view.hosts().iter().map(|host| host.address.port()).collect()
         };
+        let first = view.load();
         assert_eq!(ports(&first), [1, 3]);
-        let second = view_of(&spec(&[("version", "v1")], &all[..2]), &mut known, 0);
+        actor.spec = spec(&[("version", "v1")], &all[..2]);
+        actor.select();
+        let second = view.load();
         assert_eq!(ports(&second), [1]);
         assert!(Rc::ptr_eq(&first.hosts()[0], &second.hosts()[0]));
         assert!(first.hosts()[1].is_retired() && !first.hosts()[0].is_retired());
-        assert_eq!(ports(&view_of(&spec(&[], &all), &mut known, 0)), [1, 2, 3]);
+        actor.spec = spec(&[], &all);
+        actor.select();
+        assert_eq!(ports(&view.load()), [1, 2, 3]);
     }
 }

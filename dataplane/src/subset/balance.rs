@@ -19,6 +19,7 @@ pub struct SubsetView {
     all: Box<[Rc<Host>]>,
     groups: Box<[Group]>,
     shares: Weights,
+    first_turn: u32,
 }
 
 /// Hosts that are equal but for their weights, and their share of the traffic.
@@ -41,7 +42,13 @@ impl SubsetView {
             all: all.into(),
             shares: Weights::new(groups.iter().map(|group| group.share)),
             groups: groups.into_iter().map(|g| Group::new(g.hosts, balancer, turn)).collect(),
+            first_turn: turn,
         }
+    }
+
+    /// Nothing at all. `turn` is where round robin begins once there is something.
+    pub fn empty(turn: u32) -> Self {
+        Self::new(Vec::new(), Vec::new(), Balancer::Random, turn)
     }
 
     /// All of them, whether they may be used or not.
@@ -51,7 +58,7 @@ impl SubsetView {
 
     /// Where the next round robin would go on.
     pub fn turn(&self) -> u32 {
-        self.groups.first().map_or(0, Group::turn)
+        self.groups.first().map_or(self.first_turn, Group::turn)
     }
 
     /// A host for the next request, none of `tried` if that can be helped; nothing if no host may

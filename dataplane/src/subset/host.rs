@@ -1,27 +1,44 @@
-//! One endpoint as one cluster of this worker sees it: its address, how busy it is, its idle
-//! connections. Outlives changes of the endpoint list, so that what is known of it is kept.
+//! One endpoint as one cluster of this worker sees it: its address, how busy it is, its health,
+//! its connections. Outlives changes of the endpoint list, so that what is known of it is kept.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Instant;
 
-use crate::cluster::pool::Pool;
+use crate::clock;
+use crate::cluster::health::HostHealth;
+use crate::cluster::limits::Permit;
+use crate::cluster::pool::{Pool, Stream};
 
 /// See the module.
 #[derive(Debug)]
 pub struct Host {
     /// Where to connect.
     pub address: SocketAddr,
-    /// Idle connections.
+    /// Since when it is known.
+    pub since: Instant,
+    /// Its connections.
     pub pool: Pool,
+    /// What all workers know of its health; only in clusters that eject.
+    pub health: RefCell<Option<HostHealth>>,
     active: Cell<u32>,
-    retired: Cell<bool>,
+    is_retired: Cell<bool>,
+    is_ejected: Cell<bool>,
 }
 
 impl Host {
     /// A host that nothing is known of.
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, pool: Pool::default(), active: Cell::new(0), retired: Cell::new(false) }
+        Self {
+            address,
+            since: clock::now(),
+            pool: Pool::default(),
+            health: RefCell::default(),
+            active: Cell::new(0),
+            is_retired: Cell::new(false),
+            is_ejected: Cell::new(false),
+        }
     }
 
     /// Requests that run on it now.
@@ -31,35 +48,61 @@ impl Host {
 
     /// It left the endpoint list: what runs may finish, nothing is pooled any more.
     pub fn retire(&self) {
-        self.retired.set(true);
+        self.is_retired.set(true);
         self.pool.clear();
     }
 
     /// Has it left the endpoint list?
     pub fn is_retired(&self) -> bool {
-        self.retired.get()
+        self.is_retired.get()
+    }
+
+    /// Was it ejected when the view was made?
+    pub fn is_ejected(&self) -> bool {
+        self.is_ejected.get()
+    }
+
+    /// For the next view.
+    pub fn set_ejected(&self, is_ejected: bool) {
+        self.is_ejected.set(is_ejected);
     }
 }
 
 /// A host that runs one request more for as long as this lives.
 #[derive(Debug)]
-pub struct Busy(Rc<Host>);
+pub struct Busy {
+    host: Rc<Host>,
+    /// Where requests are limited.
+    permit: Option<Permit>,
+    /// On a shared connection.
+    stream: Option<Stream>,
+}
 
 impl Busy {
     /// Counts a request.
     pub fn new(host: Rc<Host>) -> Self {
         host.active.set(host.active.get() + 1);
-        Self(host)
+        Self { host, permit: None, stream: None }
+    }
+
+    /// Holds what the request was permitted.
+    pub fn permit(&mut self, permit: Option<Permit>) {
+        self.permit = permit;
+    }
+
+    /// Holds the request's place on a shared connection.
+    pub fn occupy(&mut self, stream: Stream) {
+        self.stream = Some(stream);
     }
 
     /// The host.
     pub fn host(&self) -> &Rc<Host> {
-        &self.0
+        &self.host
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.active.set(self.0.active.get() - 1);
+        self.host.active.set(self.host.active.get() - 1);
     }
 }

@@ -21,6 +21,7 @@ use super::termination::Times;
 use super::{End, Holdings, Settings, run};
 use crate::admin::{Admin, BindError, Wanted};
 use crate::args::Flags;
+use crate::region::Region;
 use crate::sys::affinity::{allowed_cpus, placement, usable_cpus};
 use crate::sys::process::{WorkerCommand, open_inherited};
 use crate::sys::signal::TermSignals;
@@ -60,6 +61,9 @@ pub enum StartError {
     /// The kernel gives no random bytes.
     #[error("the kernel gives no random bytes, which session tickets need")]
     NoRandomness,
+    /// Memory that workers share.
+    #[error("cannot make memory for the workers to share: {0}")]
+    Memory(io::Error),
     /// Signals or threads.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
@@ -80,7 +84,9 @@ pub fn start(flags: &Flags, command: WorkerCommand) -> Result<End, StartError> {
     choose_ports(&mut settings.worker, &mut inventory)?;
     choose_ticket_secret(&mut settings.worker)?;
     let has_fallback = proven(&flags.instance_dir.join(LAST_GOOD)).exists();
-    let holdings = Holdings { inventory, has_fallback, lines };
+    let workers = u16::try_from(settings.cpus.len()).unwrap_or(u16::MAX);
+    let region = Some(Region::create(workers).map_err(StartError::Memory)?);
+    let holdings = Holdings { inventory, region, has_fallback, lines };
     let (sender, events) = bounded(EVENTS_MAX);
     pass_signals_on(signals, sender.clone()).map_err(StartError::Thread)?;
     admin.start(sender.clone(), flags.node.id.clone()).map_err(StartError::Thread)?;

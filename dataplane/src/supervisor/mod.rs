@@ -28,6 +28,7 @@ use crossbeam_channel::{Receiver, Sender};
 use fairway_shared::instance::SupervisorAddresses;
 use fairway_shared::ipc::message::WorkerSettings;
 
+use crate::region::Region;
 use crate::sys::process::WorkerCommand;
 use crate::sys::signal::TermSignal;
 use event::Event;
@@ -69,6 +70,8 @@ pub struct Settings {
 pub struct Holdings {
     /// Ports reserved for listeners.
     pub inventory: inventory::Inventory,
+    /// What the workers count together in; without it each counts for itself.
+    pub region: Option<Region>,
     /// A snapshot to roll back to is on disk.
     pub has_fallback: bool,
     /// Where status lines go.

@@ -29,6 +29,7 @@ use super::termination::{self, Order, Phase, Wish};
 use super::{End, Holdings, Settings};
 use crate::black_box::WORDS;
 use crate::black_box::reader::{self, Findings, Tried};
+use crate::region::Region;
 use crate::sys::memory::{self, monotonic_ms};
 use crate::sys::process::{self, Exit, Pid};
 
@@ -38,6 +39,7 @@ pub(super) struct Supervisor {
     sender: Sender<Event>,
     seats: Vec<Seat>,
     inventory: Inventory,
+    region: Option<Region>,
     loans: Loans,
     board: Board,
     figures: FigureStore,
@@ -87,6 +89,7 @@ impl Supervisor {
             settings,
             sender,
             inventory: holdings.inventory,
+            region: holdings.region,
             loans: Loans::default(),
             figures: FigureStore::default(),
             metrics: OwnMetrics::new(),
@@ -220,6 +223,9 @@ impl Supervisor {
         let is_expected = matches!(seat.slot, Slot::Draining { .. });
         let crash = Crash::new(exit, seat.was_killed, seat.findings(), monotonic_ms());
         (seat.link, seat.black_box) = (None, None);
+        if let Some(region) = &self.region {
+            region.forget(peer.slot);
+        }
         self.figures.ended(peer.slot);
         self.scrapes.ended(peer.slot);
         self.board.ended(index, exit);
@@ -370,6 +376,7 @@ impl Supervisor {
                 self.bring(index, answer, now_ms);
             }
             Effect::Configure(_) => {
+                self.share_region(index, now_ms);
                 let mut settings = self.settings.worker.clone();
                 settings.slot = worker_slot(index);
                 settings.workers = u16::try_from(self.seats.len()).unwrap_or(u16::MAX);
@@ -390,6 +397,17 @@ impl Supervisor {
                 }
                 process::kill(pid);
             }
+        }
+    }
+
+    /// Limits and ejections hold for all workers together only if they share memory.
+    fn share_region(&mut self, index: usize, now_ms: Millis) {
+        match self.region.as_ref().map(Region::share) {
+            Some(Ok(fd)) => {
+                self.send(index, &ToWorker::RegionShared, Some(Arc::new(fd)), now_ms);
+            }
+            Some(Err(error)) => tracing::warn!("worker {index} shares no memory: {error}"),
+            None => {}
         }
     }
 

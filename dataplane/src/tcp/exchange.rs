@@ -12,7 +12,7 @@ use super::pump::{Counters, End, Limits, Pump};
 use super::route::BoundTcpRoute;
 use crate::clock;
 use crate::cluster::connect;
-use crate::cluster::handle::ClusterHandle;
+use crate::cluster::handle::{ClusterHandle, Went};
 use crate::cluster::pool::Open;
 use crate::http::connection::Serving;
 use crate::http::flag::Flags;
@@ -82,10 +82,9 @@ pub async fn serve<D: Wire>(
             let address = arrival.ends.remote.ip();
             let key = target.hash_source_ip.then(|| hash::of_ip(address));
             match connect(cluster, key, serving).await {
-                Ok((upstream, busy)) => {
+                Ok((upstream, busy, _open)) => {
                     finished.upstream = Some(busy.host().address);
                     finished.upstream_local = upstream.local_addr().ok();
-                    let _open = Open::new(&cluster.open);
                     let streams = (downstream, upstream);
                     forward(streams, arrival, &mut finished, target, (serving, life)).await;
                 }
@@ -135,20 +134,22 @@ async fn connect(
     cluster: &ClusterHandle,
     key: Option<u64>,
     serving: &Serving,
-) -> Result<(TcpStream, Busy), Flags> {
-    let limit = cluster.policy.load().connect_timeout;
+) -> Result<(TcpStream, Busy, Open), Flags> {
+    let policy = cluster.policy.load();
     let mut tried: Vec<Rc<Host>> = Vec::new();
     while tried.len() < CONNECT_ATTEMPTS_MAX {
-        let picked =
-            cluster.subset.load().pick(key, &tried, &mut serving.random.borrow_mut()).cloned();
+        let picked = cluster.pick(key, &tried, &mut serving.random.borrow_mut());
         let Some(host) = picked else { return Err(Flags::NO_HEALTHY_UPSTREAM) };
         if tried.iter().any(|before| Rc::ptr_eq(before, &host)) {
             break;
         }
         let busy = Busy::new(Rc::clone(&host));
-        if let Ok(stream) = connect::tcp(host.address, limit).await {
-            return Ok((stream, busy));
+        let permit = cluster.permit_connection(&policy).map_err(|_| Flags::OVERFLOW)?;
+        let open = Open::new(&cluster.open, permit);
+        if let Ok(stream) = connect::tcp(host.address, &policy).await {
+            return Ok((stream, busy, open));
         }
+        cluster.note(&policy, &host, Went::Failed);
         tried.push(host);
     }
     Err(Flags::CONNECT_FAILURE.and(Flags::RETRIES_EXHAUSTED))

@@ -11,6 +11,7 @@ use fairway_shared::snapshot::Snapshot;
 use super::connections::ConnectionFigures;
 use super::requests::RequestFigures;
 use crate::cluster::handle::ClusterHandle;
+use crate::cluster::limits::Count;
 use crate::tls::accept::HandshakeFigures;
 use crate::worker::apply::wanted;
 
@@ -65,6 +66,39 @@ impl<'a> Collector<'a> {
         if open > 0 {
             let labels = vec![("cluster".to_owned(), cluster.id.to_string())];
             self.gauge(metric::UPSTREAM_CONNECTIONS.name, labels, f64::from(open));
+        }
+        self.cluster_tally(cluster);
+    }
+
+    /// What happened to a cluster; what never did is left out.
+    fn cluster_tally(&mut self, cluster: &ClusterHandle) {
+        let name = ("cluster".to_owned(), cluster.id.to_string());
+        let tally = &cluster.tally;
+        for (metric, count) in [
+            (metric::UPSTREAM_CONNECTS, tally.connects.get()),
+            (metric::UPSTREAM_CONNECT_FAILURES, tally.connect_failures.get()),
+            (metric::UPSTREAM_RETRIES, tally.retries.get()),
+            (metric::ENDPOINT_EJECTIONS, tally.ejections.get()),
+            (metric::CLUSTER_APPLIED, tally.applied.get()),
+        ] {
+            if count > 0 {
+                self.push(metric.name, vec![name.clone()], SampleValue::Counter(count));
+            }
+        }
+        if let Some(counters) = &cluster.policy.load().counters {
+            for (limit, count) in [
+                ("connections", Count::Connections),
+                ("pending_requests", Count::Pending),
+                ("requests", Count::Requests),
+                ("retries", Count::Retries),
+            ] {
+                let labels = vec![name.clone(), ("limit".to_owned(), limit.to_owned())];
+                let refused = SampleValue::Counter(counters.refused(count));
+                self.push(metric::UPSTREAM_OVERFLOWS.name, labels, refused);
+            }
+        }
+        if let Some(ejected) = cluster.ejected() {
+            self.gauge(metric::ENDPOINT_EJECTED.name, vec![name], ejected as f64);
         }
     }
 

@@ -34,6 +34,7 @@ use crate::http::connection::Serving;
 use crate::listener::actor::{Borrow, Drain, ListenerActor, Return};
 use crate::listener::bound::BoundListener;
 use crate::listener::lives::Lives;
+use crate::region::Region;
 use crate::route::bound::BoundTable;
 use crate::tcp::buffers::Buffers;
 use crate::telemetry::connections::ConnectionFigures;
@@ -44,6 +45,9 @@ use crate::tls::accept::HandshakeFigures;
 
 /// How often idle upstream connections are looked at.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// How often a worker looks at what the others have changed: ejections are known by all within a
+/// second.
+const FOLLOW_INTERVAL: Duration = Duration::from_millis(250);
 
 /// See the module.
 pub struct WorkerActor {
@@ -63,6 +67,7 @@ pub struct WorkerActor {
     handshakes: BTreeMap<SocketAddr, Rc<HandshakeFigures>>,
     apply_seconds: Histogram,
     source_labels: Vec<(String, String)>,
+    region: Option<Rc<Region>>,
     stop: Rc<Notify>,
 }
 
@@ -101,6 +106,7 @@ impl WorkerActor {
         settings: Arc<WorkerSettings>,
         outbox: Outbox,
         offers: Receiver<Arc<Prepared>>,
+        region: Option<Rc<Region>>,
         stop: Rc<Notify>,
     ) -> Self {
         let source_labels = report::source_labels(&settings.node);
@@ -120,6 +126,7 @@ impl WorkerActor {
             handshakes: BTreeMap::new(),
             apply_seconds: Histogram::new(report::APPLY_BOUNDS),
             source_labels,
+            region,
             stop,
         }
     }
@@ -137,7 +144,8 @@ impl WorkerActor {
         };
         for id in &plan.start {
             if let Some((spec, endpoints)) = resources(id) {
-                let handle = Rc::new(ClusterHandle::start(id.clone(), spec, endpoints));
+                let handle =
+                    Rc::new(ClusterHandle::start(id.clone(), spec, endpoints, self.region.clone()));
                 self.clusters.insert(id.clone(), handle);
             }
         }
@@ -338,6 +346,9 @@ impl Actor for WorkerActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(Duration::from_millis(REPORT_INTERVAL_MS), |this, _| this.report(0));
+        ctx.run_interval(FOLLOW_INTERVAL, |this, _| {
+            this.clusters.values().for_each(|cluster| cluster.follow());
+        });
         ctx.run_interval(SWEEP_INTERVAL, |this, _| {
             let now = Instant::now();
             this.clusters.values().for_each(|cluster| cluster.sweep(now));
@@ -399,11 +410,12 @@ impl Handler<FromSupervisor> for WorkerActor {
                     }
                 }
             }
-            // The link lets none through without its socket, and settings come once.
+            // The link lets none through without its socket; the rest comes before the start.
             (
                 ToWorker::ListenerGranted { .. }
                 | ToWorker::ListenerLent { .. }
-                | ToWorker::Configure(_),
+                | ToWorker::Configure(_)
+                | ToWorker::RegionShared,
                 _,
             ) => {}
         }

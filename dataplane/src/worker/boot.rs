@@ -1,5 +1,6 @@
 //! A worker process from its first line to its last.
 
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,10 +11,11 @@ use fairway_shared::ipc::message::{FromWorker, WorkerSettings};
 use tokio::sync::Notify;
 
 use super::actor::{AnswerTo, FromSupervisor, WorkerActor};
-use super::link::{Link, Outbox};
+use super::link::{Link, Opening, Outbox};
 use super::subscribe::Subscriber;
 use crate::black_box::writer as black_box;
 use crate::clock;
+use crate::region::Region;
 use crate::sys::fd_pass::worker_socket_from_env;
 
 /// Snapshots on their way from the helper thread: one is offered at a time.
@@ -30,13 +32,14 @@ pub fn run(prepare: impl FnOnce(&WorkerSettings)) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let (link, settings, memory) = match Link::open(socket) {
+    let (link, opening) = match Link::open(socket) {
         Ok(opened) => opened,
         Err(error) => {
             eprintln!("error: {error}");
             return ExitCode::FAILURE;
         }
     };
+    let Opening { settings, black_box: memory, region } = opening;
     prepare(&settings);
     if let Some(Err(error)) = memory.map(|memory| black_box::open(&memory)) {
         tracing::warn!(%error, "no black box: a crash would be told without its requests");
@@ -49,15 +52,17 @@ pub fn run(prepare: impl FnOnce(&WorkerSettings)) -> ExitCode {
             .build()
             .expect("a process that just started can have an event loop")
     });
-    runner.block_on(serve(link, Arc::new(settings)));
+    runner.block_on(serve(link, Arc::new(settings), region));
     ExitCode::SUCCESS
 }
 
-async fn serve(link: Link, settings: Arc<WorkerSettings>) {
+async fn serve(link: Link, settings: Arc<WorkerSettings>, region: Option<OwnedFd>) {
     let outbox = Outbox::default();
     let (offers, offered) = crossbeam_channel::bounded(OFFERS_MAX);
     let stop = Rc::new(Notify::new());
-    let worker = WorkerActor::new(Arc::clone(&settings), outbox.clone(), offered, Rc::clone(&stop));
+    let region = region.and_then(|fd| open_region(fd, &settings));
+    let worker =
+        WorkerActor::new(Arc::clone(&settings), outbox.clone(), offered, region, Rc::clone(&stop));
     let worker = worker.start();
     let (subscriber, verdicts) = Subscriber::new(settings, offers, worker.clone().recipient());
     worker.do_send(AnswerTo(verdicts));
@@ -70,6 +75,12 @@ async fn serve(link: Link, settings: Arc<WorkerSettings>) {
         error = carry(link, outbox, worker) => tracing::error!("{error}: ending"),
         () = stop.notified() => {}
     }
+}
+
+/// Without what workers share each counts for itself, which is better than not to serve.
+fn open_region(fd: OwnedFd, settings: &WorkerSettings) -> Option<Rc<Region>> {
+    let region = Region::open(fd, settings.workers, settings.slot);
+    region.inspect_err(|error| tracing::warn!("limits and ejections hold per worker: {error}")).ok()
 }
 
 async fn carry(link: Link, outbox: Outbox, worker: Addr<WorkerActor>) -> super::link::LinkError {

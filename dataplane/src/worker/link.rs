@@ -60,7 +60,8 @@ impl Inbox {
         };
         self.bytes.drain(..used);
         let descriptor = match &message {
-            ToWorker::Configure(_)
+            ToWorker::RegionShared
+            | ToWorker::Configure(_)
             | ToWorker::ListenerGranted { .. }
             | ToWorker::ListenerLent { .. } => {
                 let brought = self.descriptors.pop_front();
@@ -80,7 +81,18 @@ fn unless_blocked<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// A link over which the first frame has come.
+/// What the first frames bring.
+#[derive(Debug)]
+pub struct Opening {
+    /// All that a worker needs to know to start.
+    pub settings: WorkerSettings,
+    /// Memory of the process's black box.
+    pub black_box: Option<File>,
+    /// Memory that the workers of the pod share.
+    pub region: Option<OwnedFd>,
+}
+
+/// A link over which the first frames have come.
 #[derive(Debug)]
 pub struct Link {
     socket: UnixStream,
@@ -88,17 +100,20 @@ pub struct Link {
 }
 
 impl Link {
-    /// Waits for the settings and the memory of the black box, on a blocking socket.
+    /// Waits for the settings, the memory of the black box, and what the workers share, on a
+    /// blocking socket.
     ///
     /// # Errors
     /// The link is over before it began.
-    pub fn open(socket: UnixStream) -> Result<(Self, WorkerSettings, Option<File>), LinkError> {
-        let mut inbox = Inbox::default();
+    pub fn open(socket: UnixStream) -> Result<(Self, Opening), LinkError> {
+        let (mut inbox, mut region) = (Inbox::default(), None);
         loop {
             match inbox.next()? {
+                Some((ToWorker::RegionShared, fd)) => region = fd,
                 Some((ToWorker::Configure(settings), memory)) => {
-                    let memory = memory.map(File::from);
-                    return Ok((Self { socket, inbox }, *settings, memory));
+                    let black_box = memory.map(File::from);
+                    let opening = Opening { settings: *settings, black_box, region };
+                    return Ok((Self { socket, inbox }, opening));
                 }
                 Some(_) => return Err(LinkError::Unexpected("another frame before the settings")),
                 None => {

@@ -74,6 +74,7 @@ impl Fake {
     /// True: it is time to end.
     fn obey(&mut self, message: ToWorker, socket: &mut dyn FnMut() -> TcpListener) -> bool {
         match message {
+            ToWorker::RegionShared => {}
             ToWorker::Configure(settings) => {
                 let memory = OwnedFd::from(socket());
                 writer::open(&File::from(memory)).unwrap();

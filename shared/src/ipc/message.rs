@@ -157,11 +157,13 @@ impl WorkerSettings {
     }
 }
 
-/// Supervisor to worker. `Configure`, `ListenerGranted` and `ListenerLent` bring one descriptor
-/// each, the others none.
+/// Supervisor to worker. `RegionShared`, `Configure`, `ListenerGranted` and `ListenerLent` bring one
+/// descriptor each, the others none.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum ToWorker {
-    /// First frame. Its descriptor is the memory of the process's black box.
+    /// Before the settings, if at all: the memory in which the workers of the pod count together.
+    RegionShared,
+    /// First frame that is always sent. Its descriptor is the memory of the process's black box.
     Configure(Box<WorkerSettings>),
     /// The slot's own listening socket for that address, already listening.
     ListenerGranted {
