@@ -10,7 +10,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use fairway_shared::duration;
 
 use crate::analyze::AnalyzeArgs;
+use crate::completions::CompletionsArgs;
 use crate::explain::ExplainArgs;
+use crate::get::GetArgs;
+use crate::snapshot::SnapshotArgs;
+use crate::status::StatusArgs;
 
 /// More workers than any machine has CPUs.
 const WORKERS_MAX: u16 = 1024;
@@ -42,6 +46,14 @@ pub enum Command {
     Analyze(AnalyzeArgs),
     /// Tell what becomes of a request, and why: listener, rules tried, route, cluster, endpoints
     Explain(ExplainArgs),
+    /// List what a running control has compiled, and its workers
+    Get(GetArgs),
+    /// Tell whether every worker serves what control published
+    Status(StatusArgs),
+    /// Look at the versions that control holds; roll back to one and hold it
+    Snapshot(SnapshotArgs),
+    /// Print what a shell needs to complete the command line
+    Completions(CompletionsArgs),
 }
 
 /// `fairway up`.

@@ -29,10 +29,10 @@ pub(crate) type Control = ControlServiceClient<Channel>;
 pub struct Target {
     /// Control to ask: host and port of its gRPC, or the path of its unix socket
     /// [default: the newest instance of this user, else 127.0.0.1:15010]
-    #[arg(long, value_name = "ADDR|SOCKET")]
+    #[arg(long, value_name = "ADDR|SOCKET", global = true)]
     pub control: Option<String>,
     /// Ask the control of the instance in this directory
-    #[arg(long, value_name = "DIR", conflicts_with = "control")]
+    #[arg(long, value_name = "DIR", conflicts_with = "control", global = true)]
     pub instance_dir: Option<PathBuf>,
 }
 

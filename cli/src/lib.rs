@@ -8,6 +8,8 @@
 //! | `echo` | a small upstream that answers with what it received |
 //! | `analyze` | what is wrong with manifests |
 //! | `explain` | what becomes of a request, and why |
+//! | `get`, `status`, `snapshot` | what a running control holds, and pins |
+//! | `completions` | for shells |
 //! | `ask`, `print`, `pod` | what those commands share: finding control, forms of output, the pod |
 //! | `child` | how a process that `up` started is tied to it |
 //!
@@ -20,12 +22,16 @@ mod analyze;
 pub mod args;
 mod ask;
 mod child;
+mod completions;
 mod demo;
 mod echo;
 mod explain;
+mod get;
 mod pod;
 mod print;
 mod say;
+mod snapshot;
+mod status;
 mod up;
 
 use std::ffi::OsString;
@@ -61,6 +67,10 @@ fn run(args: Vec<OsString>) -> ExitCode {
             Command::Demo(options) => demo::run(&options),
             Command::Echo(args) => echo::run(&args),
             Command::Analyze(args) => analyze::run(&args),
+            Command::Get(args) => get::run(&args),
+            Command::Status(args) => status::run(&args),
+            Command::Snapshot(args) => snapshot::run(&args),
+            Command::Completions(args) => completions::run(&args),
             Command::Explain(args) => explain::run(&args),
         },
         Err(error) => refuse(&error),

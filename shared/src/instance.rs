@@ -33,6 +33,10 @@ pub struct ControlStatus {
     pub debug: String,
     /// `address:port` of the metrics.
     pub monitoring: String,
+    /// Workers are held at a version by `PinSnapshot`; in `instance.json` this is
+    /// [`SnapshotStatus::pinned`] and left out here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pinned: bool,
 }
 
 /// Where the supervisor answers.

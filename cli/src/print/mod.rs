@@ -1,10 +1,15 @@
 //! Forms of output: tables for people, JSON and YAML for programs. Results go to stdout, nothing
 //! else does.
 
+mod colour;
+pub(crate) mod columns;
+mod table;
+
 use clap::ValueEnum;
 use serde_json::Value;
 
 use crate::say;
+use table::Table;
 
 /// How a result is printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

@@ -51,6 +51,9 @@ impl Board {
         // A control that has not said yet where it answers is not up for anybody.
         instance.control.pid = self.control_pid.filter(|pid| self.control.pid == Some(*pid));
         instance.supervisor.pid = self.supervisor_pid;
+        // A pin lives in the control process and dies with it.
+        instance.snapshot.pinned = self.control.pinned && instance.control.pid.is_some();
+        instance.control.pinned = false;
         instance
     }
 }
@@ -83,6 +86,17 @@ mod tests {
         assert_eq!(board.instance().control.pid, None, "it has not said where it answers");
         board.control_said(control(8));
         assert_eq!(board.instance().control.pid, Some(8));
+    }
+
+    #[test]
+    fn a_pin_is_the_snapshots_and_ends_with_control() {
+        let mut board = Board::default();
+        board.control_is(Some(7));
+        board.control_said(ControlStatus { pinned: true, ..control(7) });
+        let held = board.instance();
+        assert!(held.snapshot.pinned && !held.control.pinned);
+        board.control_is(None);
+        assert!(!board.instance().snapshot.pinned);
     }
 
     #[test]

@@ -141,6 +141,7 @@ mod tests {
             unix: "/x".into(),
             debug: "127.0.0.1:42".into(),
             monitoring: "127.0.0.1:43".into(),
+            pinned: false,
         }
     }
 

@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use crate::publish::actor::Publisher;
+use crate::publish::publisher::Publisher;
 use crate::publish::view::View;
 use pages::Page;
 

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use fairway_proto::{to_wire, wire};
 use fairway_shared::snapshot::Snapshot;
 use fairway_shared::snapshot::cluster::{Cluster, Endpoint};
+use fairway_shared::snapshot::listener::Listener;
 
 use crate::publish::version::Version;
 use crate::publish::view::{SubscriberStatus, View};
@@ -44,6 +45,31 @@ pub(crate) fn routes(view: &View, filter: &str) -> wire::ListRoutesResponse {
         }
     }
     wire::ListRoutesResponse { version: snapshot.version.0, routes }
+}
+
+/// What is listened on.
+pub(crate) fn listeners(view: &View, filter: &str) -> wire::ListListenersResponse {
+    let snapshot = current(view);
+    let is_listed = |id: &str, listener: &Listener| {
+        let gateways = listener.gateways.iter().map(String::as_str);
+        let names: Vec<&str> = [id, &listener.protocol].into_iter().chain(gateways).collect();
+        is_wanted(filter, &names)
+    };
+    let wanted = snapshot.listeners.iter().filter(|(id, listener)| is_listed(&id.0, listener));
+    wire::ListListenersResponse {
+        version: snapshot.version.0,
+        listeners: wanted.map(|(id, listener)| to_wire::listener(id, listener)).collect(),
+    }
+}
+
+/// Secrets in use, without their private keys.
+pub(crate) fn secrets(view: &View, filter: &str) -> wire::ListSecretsResponse {
+    let snapshot = current(view);
+    let wanted = snapshot.secrets.iter().filter(|(name, _)| is_wanted(filter, &[&name.0]));
+    wire::ListSecretsResponse {
+        version: snapshot.version.0,
+        secrets: wanted.map(|(name, secret)| to_wire::public_secret(name, secret)).collect(),
+    }
 }
 
 /// Clusters with the number of their endpoints.
@@ -132,6 +158,7 @@ pub(crate) fn snapshots(view: &View, filter: &str) -> wire::ListSnapshotsRespons
     let summary = |version: &Version| wire::SnapshotSummary {
         version: version.number().0,
         current: is_current(version),
+        pinned: view.pinned == Some(version.number()),
         published_at_unix_ms: version.published_at_unix_ms,
         compile_ms: version.compile_ms,
         listeners: clamp(version.counts.listeners),

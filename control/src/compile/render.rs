@@ -22,7 +22,7 @@ pub fn render(snapshot: &Snapshot) -> String {
 }
 
 /// What a route asks of a request, on one line.
-pub(crate) fn match_text(matches: &RouteMatch) -> String {
+pub fn match_text(matches: &RouteMatch) -> String {
     render_route::match_text(matches)
 }
 
@@ -32,7 +32,7 @@ pub(crate) fn text_test(test: &StringMatch) -> String {
 }
 
 /// What a route does, a fact a line.
-pub(crate) fn action_lines(route: &Route) -> Vec<String> {
+pub fn action_lines(route: &Route) -> Vec<String> {
     render_route::action_lines(route)
 }
 

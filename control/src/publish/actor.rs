@@ -9,12 +9,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use actix::prelude::*;
 use fairway_shared::diagnostic::Diagnostic;
 use fairway_shared::id::SnapshotVersion;
-use fairway_shared::snapshot::Snapshot;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::SUBSCRIBERS_MAX;
 use super::history::History;
-use super::session::{Answer, Session, UnexpectedAnswer};
+use super::publisher::{
+    Answered, CompileResult, Look, Order, Pin, PublisherError, Subscribe, SubscriberId,
+    Subscription, Unpin, Unsubscribe,
+};
+use super::session::Session;
 use super::version::{Outgoing, Version};
 use super::view::{Subscriber, SubscriberStatus, Tally, View};
 use crate::object::ConfigSet;
@@ -23,138 +26,15 @@ use crate::report;
 /// Messages that may wait for the publisher; senders wait beyond that.
 const MAILBOX_MAX: usize = 1024;
 
-/// What to send to a subscriber now.
-#[derive(Debug, Clone)]
-pub struct Order {
-    /// The version.
-    pub outgoing: Arc<Outgoing>,
-    /// What the subscriber acked last, if the history still holds it.
-    pub base: Option<Arc<Version>>,
-}
-
-/// One connected worker, as its carrier holds it. It ends when `orders` does.
-#[derive(Debug)]
-pub struct Subscription {
-    /// Names the subscriber in answers.
-    pub id: SubscriberId,
-    /// Never more than one order, since the next needs an answer to the last.
-    pub orders: mpsc::Receiver<Order>,
-}
-
-/// Names a subscriber; never used twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SubscriberId(u64);
-
-/// Why the publisher did not do what was asked.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PublisherError {
-    /// Too many subscribers.
-    #[error("{SUBSCRIBERS_MAX} workers are connected already, no more are taken")]
-    Full,
-    /// An answer that fits nothing.
-    #[error(transparent)]
-    Unexpected(#[from] UnexpectedAnswer),
-    /// The subscriber is not known (any more).
-    #[error("the subscription has ended")]
-    Unknown,
-    /// Control is going down.
-    #[error("control is shutting down")]
-    Gone,
-}
-
-/// The way to the publisher, for everything that is no actor.
-#[derive(Debug, Clone)]
-pub struct Publisher(Addr<PublisherActor>);
-
-impl Publisher {
-    /// Starts the actor on the current arbiter.
-    pub fn start() -> Self {
-        Self(PublisherActor::default().start())
-    }
-
-    /// Hands over a compile result.
-    ///
-    /// # Errors
-    /// [`PublisherError::Gone`].
-    pub async fn publish(&self, result: CompileResult) -> Result<(), PublisherError> {
-        self.0.send(result).await.map_err(|_| PublisherError::Gone)
-    }
-
-    /// Adds a subscriber; its first order is there as soon as there is a version.
-    ///
-    /// # Errors
-    /// [`PublisherError::Full`] or [`PublisherError::Gone`].
-    pub async fn subscribe(&self, who: Subscriber) -> Result<Subscription, PublisherError> {
-        self.0.send(Subscribe(who)).await.map_err(|_| PublisherError::Gone)?
-    }
-
-    /// Passes on what a subscriber said.
-    ///
-    /// # Errors
-    /// Every one ends the connection.
-    pub async fn answer(
-        &self,
-        id: SubscriberId,
-        version: SnapshotVersion,
-        answer: Answer,
-    ) -> Result<(), PublisherError> {
-        self.0.send(Answered { id, version, answer }).await.map_err(|_| PublisherError::Gone)?
-    }
-
-    /// Forgets a subscriber, which may be forgotten already.
-    pub async fn unsubscribe(&self, id: SubscriberId) {
-        // A publisher that is gone has forgotten it.
-        let _ = self.0.send(Unsubscribe(id)).await;
-    }
-
-    /// The state of this moment.
-    ///
-    /// # Errors
-    /// [`PublisherError::Gone`].
-    pub async fn view(&self) -> Result<View, PublisherError> {
-        self.0.send(Look).await.map_err(|_| PublisherError::Gone)
-    }
-}
-
-/// What a compile made of a config set.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct CompileResult {
-    /// Its version is ignored and set here.
-    pub snapshot: Snapshot,
-    /// Findings of the sources and of the compile.
-    pub diagnostics: Vec<Diagnostic>,
-    /// What was compiled.
-    pub config: Arc<ConfigSet>,
-    /// How long it took, in milliseconds.
-    pub compile_ms: u64,
-}
-
-#[derive(Message)]
-#[rtype(result = "Result<Subscription, PublisherError>")]
-struct Subscribe(Subscriber);
-
-#[derive(Message)]
-#[rtype(result = "Result<(), PublisherError>")]
-struct Answered {
-    id: SubscriberId,
-    version: SnapshotVersion,
-    answer: Answer,
-}
-
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Unsubscribe(SubscriberId);
-
-#[derive(Message)]
-#[rtype(result = "View")]
-struct Look;
-
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PublisherActor {
     history: History,
+    /// What every subscriber should have: the pinned version, else the newest.
     outgoing: Option<Arc<Outgoing>>,
+    /// Kept though the history may have forgotten it.
+    pinned: Option<Arc<Version>>,
+    changed: watch::Sender<u64>,
     subscribers: BTreeMap<SubscriberId, Connected>,
     next_id: u64,
     diagnostics: Arc<[Diagnostic]>,
@@ -177,6 +57,40 @@ impl Actor for PublisherActor {
 }
 
 impl PublisherActor {
+    /// Nothing published, nobody connected. `changed` ticks with every change of the view.
+    pub(super) fn new(changed: watch::Sender<u64>) -> Self {
+        Self {
+            history: History::default(),
+            outgoing: None,
+            pinned: None,
+            changed,
+            subscribers: BTreeMap::new(),
+            next_id: 0,
+            diagnostics: Arc::default(),
+            config: None,
+            tally: Tally::default(),
+        }
+    }
+
+    fn tick(&self) {
+        self.changed.send_modify(|tick| *tick += 1);
+    }
+
+    /// Makes a version the one that every subscriber should have.
+    fn direct(&mut self, version: Arc<Version>) {
+        self.outgoing = Some(Arc::new(Outgoing::new(version)));
+        let everyone: Vec<_> = self.subscribers.keys().copied().collect();
+        everyone.into_iter().for_each(|id| self.offer(id));
+    }
+
+    /// A version that is held; 0 = the one that subscribers should have.
+    fn held(&self, number: SnapshotVersion) -> Option<Arc<Version>> {
+        let outgoing = self.outgoing.as_ref().map(|outgoing| &outgoing.version);
+        let pinned = self.pinned.as_ref().filter(|version| version.number() == number);
+        let held = if number.0 == 0 { outgoing } else { self.history.get(number).or(pinned) };
+        held.cloned()
+    }
+
     /// Sends the current version to a subscriber that should have it and can take it.
     fn offer(&mut self, id: SubscriberId) {
         let (Some(outgoing), Some(connected)) = (&self.outgoing, self.subscribers.get_mut(&id))
@@ -204,15 +118,17 @@ impl Handler<CompileResult> for PublisherActor {
         report::print_new(&self.diagnostics, &diagnostics);
         self.diagnostics = diagnostics.into();
         self.config = Some(result.config);
+        self.tick();
         let now = now_unix_ms();
         let Some(version) = self.history.advance(result.snapshot, now, result.compile_ms) else {
             tracing::debug!("compiled in {} ms, nothing changed", result.compile_ms);
             return;
         };
         tracing::info!("{}", report::summary(&version));
-        self.outgoing = Some(Arc::new(Outgoing::new(version)));
-        let everyone: Vec<_> = self.subscribers.keys().copied().collect();
-        everyone.into_iter().for_each(|id| self.offer(id));
+        match &self.pinned {
+            Some(pinned) => tracing::warn!("workers stay on pinned version {}", pinned.number()),
+            None => self.direct(version),
+        }
     }
 }
 
@@ -234,6 +150,7 @@ impl Handler<Subscribe> for PublisherActor {
             changed_at_unix_ms: now,
         };
         self.subscribers.insert(id, Connected { status, orders });
+        self.tick();
         self.offer(id);
         Ok(Subscription { id, orders: receiver })
     }
@@ -252,6 +169,7 @@ impl Handler<Answered> for PublisherActor {
             let (version, reason) = (nacked.version, &nacked.reason);
             tracing::warn!("snapshot {version} refused by worker {slot} of {}: {reason}", node.id);
         }
+        self.tick();
         self.offer(message.id);
         Ok(())
     }
@@ -262,6 +180,36 @@ impl Handler<Unsubscribe> for PublisherActor {
 
     fn handle(&mut self, Unsubscribe(id): Unsubscribe, _: &mut Self::Context) {
         self.subscribers.remove(&id);
+        self.tick();
+    }
+}
+
+impl Handler<Pin> for PublisherActor {
+    type Result = Result<SnapshotVersion, PublisherError>;
+
+    fn handle(&mut self, Pin(number): Pin, _: &mut Self::Context) -> Self::Result {
+        let version = self.held(number).ok_or(PublisherError::NotHeld(number))?;
+        let number = version.number();
+        tracing::warn!("snapshot {number} pinned: workers are sent no other until it is unpinned");
+        self.pinned = Some(Arc::clone(&version));
+        self.direct(version);
+        self.tick();
+        Ok(number)
+    }
+}
+
+impl Handler<Unpin> for PublisherActor {
+    type Result = MessageResult<Unpin>;
+
+    fn handle(&mut self, _: Unpin, _: &mut Self::Context) -> Self::Result {
+        let newest = self.history.current().cloned();
+        if let (Some(pinned), Some(newest)) = (self.pinned.take(), &newest) {
+            let (from, to) = (pinned.number(), newest.number());
+            tracing::info!("snapshot {from} unpinned: workers are sent {to}");
+            self.direct(Arc::clone(newest));
+            self.tick();
+        }
+        MessageResult(newest.map(|version| version.number()).unwrap_or_default())
     }
 }
 
@@ -275,8 +223,12 @@ impl Handler<Look> for PublisherActor {
             let key = |status: &SubscriberStatus| status.subscriber.slot;
             (&a.subscriber.node.id, key(a)).cmp(&(&b.subscriber.node.id, key(b)))
         });
+        let mut versions: Vec<_> = self.history.newest_first().cloned().collect();
+        let is_held = |pinned: &&Arc<Version>| self.history.get(pinned.number()).is_none();
+        versions.extend(self.pinned.iter().filter(is_held).cloned());
         MessageResult(View {
-            versions: self.history.newest_first().cloned().collect(),
+            versions,
+            pinned: self.pinned.as_ref().map(|version| version.number()),
             subscribers,
             diagnostics: Arc::clone(&self.diagnostics),
             config: self.config.clone(),

@@ -14,7 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::HELLO_MS_MAX;
-use super::actor::{Order, Publisher, PublisherError, Subscription};
+use super::publisher::{Order, Publisher, PublisherError, Subscription};
 use super::session::Answer;
 use super::view::{Carrier, Subscriber};
 
@@ -147,6 +147,7 @@ impl From<PublisherError> for Status {
             PublisherError::Full => Self::resource_exhausted(text),
             PublisherError::Unexpected(_) => Self::invalid_argument(text),
             PublisherError::Unknown => Self::aborted(text),
+            PublisherError::NotHeld(_) => Self::not_found(text),
             PublisherError::Gone => Self::unavailable(text),
         }
     }

@@ -6,6 +6,7 @@
 //! | [`history`] | which compile results become versions, and the versions still held; pure |
 //! | [`session`] | what one subscriber is sent and when; pure |
 //! | [`actor`] | the current version and all subscribers |
+//! | [`publisher`] | what can be asked of it |
 //! | [`view`] | the publisher's state at one moment, for pages and lists |
 //! | [`unix`], [`grpc`] | the carriers |
 //!
@@ -15,6 +16,7 @@
 pub mod actor;
 pub mod grpc;
 pub mod history;
+pub mod publisher;
 pub mod session;
 #[cfg(test)]
 pub(crate) mod testing;

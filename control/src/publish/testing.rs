@@ -11,7 +11,7 @@ use fairway_shared::snapshot::route::{
     VirtualHost,
 };
 
-use super::actor::{CompileResult, Publisher};
+use super::publisher::{CompileResult, Publisher};
 use crate::object::{ConfigSet, GatewayPod};
 
 /// The cluster of `host`, port 80, no subset.

@@ -66,8 +66,10 @@ pub struct Tally {
 /// The publisher's state at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct View {
-    /// The versions held, newest first: the first is the current one.
+    /// The versions held, newest first.
     pub versions: Vec<Arc<Version>>,
+    /// The version that workers are held at.
+    pub pinned: Option<SnapshotVersion>,
     /// In order of node id, slot and arrival.
     pub subscribers: Vec<SubscriberStatus>,
     /// Worst first, then in order of code and object.
@@ -79,9 +81,12 @@ pub struct View {
 }
 
 impl View {
-    /// The current version.
+    /// The version that every worker should have: the pinned one, else the newest.
     pub fn current(&self) -> Option<&Arc<Version>> {
-        self.versions.first()
+        match self.pinned {
+            Some(pinned) => self.versions.iter().find(|version| version.number() == pinned),
+            None => self.versions.first(),
+        }
     }
 
     /// Number of the current version; 0 = none yet.

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 
 use crate::compile::{Compiled, compile};
 use crate::object::{ConfigSet, GatewayPod};
-use crate::publish::actor::{CompileResult, Publisher};
+use crate::publish::publisher::{CompileResult, Publisher};
 use crate::store::actor::ConfigChanged;
 use crate::store::objects::United;
 

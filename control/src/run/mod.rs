@@ -21,7 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Settings, one_line};
 use crate::object::GatewayPod;
-use crate::publish::actor::Publisher;
+use crate::publish::publisher::Publisher;
 use crate::source::directory::{DirectoryError, DirectorySource, POLL_DEFAULT};
 use crate::source::kube::{ClusterAccess, ConnectError, KubeSource};
 use crate::source::mesh_file::{MeshFile, MeshFileError};
@@ -151,9 +151,10 @@ async fn run_until_signal(settings: &Settings, servers: Handle) -> Result<(), Ru
     let publisher = Publisher::start();
     // Held to the end: dropping it removes the socket's path.
     let _path = servers::start(&servers, sockets, &publisher).map_err(SocketError::from)?;
-    let source = start_pipeline(settings, &servers, publisher).await?;
+    let source = start_pipeline(settings, &servers, publisher.clone()).await?;
     if let Some(descriptor) = settings.status_fd {
         status::write(descriptor, &status)?;
+        servers.spawn(status::follow(descriptor, status.clone(), publisher));
     }
     tracing::info!("{}", status::listening(&status));
     tokio::select! {

@@ -13,8 +13,8 @@ use tonic::transport::server::{Router, TcpIncoming};
 use super::sockets::Sockets;
 use crate::admin::{self, Port};
 use crate::api::ControlApi;
-use crate::publish::actor::Publisher;
 use crate::publish::grpc::SnapshotApi;
+use crate::publish::publisher::Publisher;
 use crate::publish::unix::{self, bind::SocketPath};
 
 /// How often a silent peer is asked whether it is there, in seconds: a host that vanished would
@@ -22,6 +22,12 @@ use crate::publish::unix::{self, bind::SocketPath};
 const KEEPALIVE_SECS: u64 = 30;
 /// How long it may take to answer, in seconds.
 const KEEPALIVE_TIMEOUT_SECS: u64 = 10;
+
+/// Largest message taken from a client, in bytes: a request with all of its headers, a hello with
+/// its labels, a nack with its reason.
+const REQUEST_BYTES_MAX: usize = 256 * 1024;
+/// Streams and requests that one connection may have at one time.
+const CONCURRENT_STREAMS_MAX: u32 = 256;
 
 /// Starts all servers on `runtime`. What is returned keeps the control socket's path alive.
 pub(super) fn start(
@@ -51,8 +57,10 @@ async fn serve_grpc(listener: tokio::net::TcpListener, publisher: Publisher) {
 
 /// Every gRPC service of the process.
 async fn router(publisher: Publisher) -> Router {
-    let snapshots = SnapshotServiceServer::new(SnapshotApi::new(publisher.clone()));
-    let control = ControlServiceServer::new(ControlApi::new(publisher));
+    let snapshots = SnapshotServiceServer::new(SnapshotApi::new(publisher.clone()))
+        .max_decoding_message_size(REQUEST_BYTES_MAX);
+    let control = ControlServiceServer::new(ControlApi::new(publisher))
+        .max_decoding_message_size(REQUEST_BYTES_MAX);
     let (health, health_server) = tonic_health::server::health_reporter();
     health.set_serving::<SnapshotServiceServer<SnapshotApi>>().await;
     health.set_serving::<ControlServiceServer<ControlApi>>().await;
@@ -63,6 +71,7 @@ async fn router(publisher: Publisher) -> Router {
     };
     let proof = "the descriptors were written by the build";
     Server::builder()
+        .max_concurrent_streams(Some(CONCURRENT_STREAMS_MAX))
         .http2_keepalive_interval(Some(Duration::from_secs(KEEPALIVE_SECS)))
         .http2_keepalive_timeout(Some(Duration::from_secs(KEEPALIVE_TIMEOUT_SECS)))
         .add_service(snapshots)

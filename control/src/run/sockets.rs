@@ -57,6 +57,7 @@ impl Sockets {
             unix: path.map(|path| path.display().to_string()).unwrap_or_default(),
             debug: debug.local_addr()?.to_string(),
             monitoring: monitoring.local_addr()?.to_string(),
+            pinned: false,
         };
         Ok(Self { grpc, debug, monitoring, unix, status })
     }

@@ -1,9 +1,11 @@
-//! Where control can be reached, told to whoever started it.
+//! Where control can be reached and whether it holds workers back, told to whoever started it.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 
 use fairway_shared::instance::ControlStatus;
+
+use crate::publish::publisher::Publisher;
 
 /// The status line was not written.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +24,21 @@ pub(super) fn write(descriptor: u32, status: &ControlStatus) -> Result<(), Statu
         OpenOptions::new().write(true).open(format!("/proc/self/fd/{descriptor}"))?.write_all(&line)
     };
     written().map_err(|source| StatusError { descriptor, source })
+}
+
+/// Writes a line whenever what it says has changed.
+pub(super) async fn follow(descriptor: u32, mut status: ControlStatus, publisher: Publisher) {
+    let mut changes = publisher.changes();
+    while changes.changed().await.is_ok() {
+        let Ok(view) = publisher.view().await else { return };
+        if status.pinned == view.pinned.is_some() {
+            continue;
+        }
+        status.pinned = view.pinned.is_some();
+        if let Err(error) = write(descriptor, &status) {
+            return tracing::warn!("{error}: {}", error.source);
+        }
+    }
 }
 
 /// The same for the log.

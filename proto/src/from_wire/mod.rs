@@ -13,4 +13,5 @@ mod tls;
 mod update;
 
 pub use check::{FieldError, Problem};
+pub use route::route;
 pub use update::{UpdateError, hello, snapshot, update};

@@ -40,7 +40,11 @@ fn virtual_host(from: wire::VirtualHost) -> Result<Arc<VirtualHost>, FieldError>
     }))
 }
 
-fn route(from: wire::Route) -> Result<Arc<Route>, FieldError> {
+/// One route.
+///
+/// # Errors
+/// The field that does not hold.
+pub fn route(from: wire::Route) -> Result<Arc<Route>, FieldError> {
     let action = match required(from.action).at("action")? {
         Action::Forward(action) => RouteAction::Forward(forward(action).at("forward")?),
         Action::Redirect(action) => RouteAction::Redirect(redirect(action).at("redirect")?),

@@ -11,7 +11,7 @@ use super::frames::{ConnectionError, Frames};
 use super::handshake::judge;
 use super::memfd::MemfdError;
 use crate::publish::HELLO_MS_MAX;
-use crate::publish::actor::{Order, Publisher, PublisherError, Subscription};
+use crate::publish::publisher::{Order, Publisher, PublisherError, Subscription};
 use crate::publish::session::Answer;
 use crate::publish::view::Subscriber;
 

@@ -25,7 +25,7 @@ use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 
 use super::SUBSCRIBERS_MAX;
-use super::actor::Publisher;
+use super::publisher::Publisher;
 
 /// Connections at one time, subscribed or not; more wait in the accept queue.
 const CONNECTIONS_MAX: usize = SUBSCRIBERS_MAX + 64;

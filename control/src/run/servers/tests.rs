@@ -181,3 +181,74 @@ async fn health_and_reflection_know_both_services() {
     let names: Vec<_> = list.service.iter().map(|service| service.name.as_str()).collect();
     assert!(services.iter().all(|service| names.contains(service)), "{names:?}");
 }
+
+#[actix::test]
+async fn a_pinned_version_is_sent_and_held_until_it_is_unpinned() {
+    let (publisher, channel) = start().await;
+    let mut control = ControlServiceClient::new(channel.clone());
+    publish(&publisher, &["a"]).await;
+    publish(&publisher, &["a", "b"]).await;
+    let mut worker = Worker::open(channel.clone(), hello()).await;
+    let newest = worker.update().await.unwrap();
+    worker.ack(&newest).await;
+    assert_eq!(newest.version, 2);
+
+    let pin = |version| wire::PinSnapshotRequest { version };
+    let pinned = control.pin_snapshot(pin(1)).await.unwrap().into_inner();
+    assert_eq!(pinned.version, 1);
+    let update = worker.update().await.unwrap();
+    worker.ack(&update).await;
+    assert_eq!((update.version, update.base_version), (1, 2));
+
+    // What is compiled meanwhile is held, not sent.
+    publish(&publisher, &["a", "b", "c"]).await;
+    let request = wire::ListSnapshotsRequest::default();
+    let listed = control.list_snapshots(request).await.unwrap().into_inner().snapshots;
+    let marks: Vec<_> = listed.iter().map(|one| (one.version, one.current, one.pinned)).collect();
+    assert_eq!(marks, [(3, false, false), (2, false, false), (1, true, true)]);
+
+    let unpinned = control.unpin_snapshot(wire::UnpinSnapshotRequest {}).await.unwrap();
+    assert_eq!(unpinned.into_inner().version, 3);
+    let update = worker.update().await.unwrap();
+    assert_eq!((update.version, update.base_version), (3, 1));
+
+    let missing = control.pin_snapshot(pin(9)).await.unwrap_err();
+    assert_eq!(missing.code(), Code::NotFound);
+    assert!(missing.message().contains("version 9"), "{}", missing.message());
+}
+
+#[actix::test]
+async fn versions_are_compared_and_lists_are_watched() {
+    let (publisher, channel) = start().await;
+    let mut control = ControlServiceClient::new(channel.clone());
+    publish(&publisher, &["a"]).await;
+    publish(&publisher, &["a", "b"]).await;
+    let request = wire::DiffSnapshotsRequest { from: 1, to: 0 };
+    let diff = control.diff_snapshots(request).await.unwrap().into_inner();
+    assert_eq!((diff.from, diff.to), (1, 2));
+    let names: Vec<_> = diff.changes.iter().map(|change| change.name.as_str()).collect();
+    assert_eq!(names, ["outbound|80||b", "b:80", "http.80"]);
+
+    let request = wire::ListDataplanesRequest::default();
+    let mut watched = control.watch_dataplanes(request).await.unwrap().into_inner();
+    assert!(watched.message().await.unwrap().unwrap().dataplanes.is_empty());
+    let _worker = Worker::open(channel, hello()).await;
+    let next = tokio::time::timeout(DEADLINE, watched.message()).await.unwrap();
+    assert_eq!(next.unwrap().unwrap().dataplanes.len(), 1);
+}
+
+#[actix::test]
+async fn a_bad_request_names_its_field_and_a_large_one_is_refused() {
+    let (publisher, channel) = start().await;
+    let mut control = ControlServiceClient::new(channel);
+    publish(&publisher, &["a"]).await;
+    let nothing = control.explain(wire::ExplainRequest::default()).await.unwrap_err();
+    assert_eq!(nothing.code(), Code::InvalidArgument);
+    assert!(nothing.message().starts_with("field host"), "{}", nothing.message());
+    let filter = "x".repeat(REQUEST_BYTES_MAX + 1);
+    let large = control.list_routes(wire::ListRoutesRequest { filter }).await.unwrap_err();
+    assert_eq!(large.code(), Code::OutOfRange);
+    let request = wire::ExplainRequest { host: "a".into(), ..Default::default() };
+    let answer = control.explain(request).await.unwrap().into_inner();
+    assert_eq!((answer.version, answer.found, answer.virtual_host.as_str()), (1, true, "a"));
+}
