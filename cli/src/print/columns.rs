@@ -71,7 +71,7 @@ fn match_and_action(entry: &RouteEntry) -> (String, String) {
     let read = entry.route.clone().and_then(|route| from_wire::route(route).ok());
     let Some(route) = read else { return ("?".to_owned(), "?".to_owned()) };
     let action = render::action_lines(&route).join("; ");
-    (render::match_text(&route.matches), action.trim_start_matches("-> ").to_owned())
+    (render::match_text(&route.spec.matches), action.trim_start_matches("-> ").to_owned())
 }
 
 pub(crate) fn clusters(list: &ListClustersResponse, is_wide: bool) -> String {
