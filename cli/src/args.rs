@@ -124,6 +124,12 @@ pub struct UpOptions {
     /// Longest wait for quiet time
     #[arg(long, value_name = "DURATION", value_parser = go_duration, default_value = "10s")]
     pub debounce_max: Duration,
+    /// Access log: a file, - for stdout, or off; in place of the configured files
+    #[arg(long, value_name = "FILE|-|off")]
+    pub access_log: Option<String>,
+    /// Zipkin collector of spans, in place of the configured one
+    #[arg(long, alias = "zipkinAddress", value_name = "HOST:PORT", value_parser = host_port)]
+    pub zipkin_address: Option<String>,
     /// Print warnings and errors only
     #[arg(long)]
     pub quiet: bool,
@@ -202,6 +208,13 @@ fn port(text: &str) -> Result<u16, String> {
 
 fn socket(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "wanted: an IP address and a port such as 127.0.0.1:9001".to_owned())
+}
+
+fn host_port(text: &str) -> Result<String, String> {
+    let is_good = text.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
+    });
+    if is_good { Ok(text.to_owned()) } else { Err("wanted: HOST:PORT".to_owned()) }
 }
 
 fn bind(text: &str) -> Result<IpAddr, String> {

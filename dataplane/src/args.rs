@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use fairway_shared::ipc::message::NodeIdentity;
+use fairway_shared::ipc::message::{AccessLogFlag, NodeIdentity};
 
 use given::Given;
 pub use value::ValueError;
@@ -44,6 +44,8 @@ Supervisor
   --quarantine-after N            crashes while handling a request of one method, host and path
                                   after which such requests get 500 [off]
   --log-level, --log-output-level LEVEL   error, warn, info, debug; `scope:level` too [info]
+  --access-log FILE|-|off         in place of the configured access logs' files
+  --zipkin-address HOST:PORT      collector of spans, in place of the configured one
   --quiet                         only warnings and errors
 Identity
   --identity-dir DIR              cert-chain.pem, key.pem, root-cert.pem [/etc/certs]
@@ -141,6 +143,10 @@ pub struct Flags {
     pub server_header: Option<String>,
     /// `error`, `warn`, `info`, `debug`.
     pub log_level: &'static str,
+    /// In place of the configured access logs' files.
+    pub access_log: AccessLogFlag,
+    /// `host:port` of a collector of spans.
+    pub zipkin: Option<String>,
     /// Descriptor for status lines.
     pub status_fd: Option<i32>,
 }

@@ -69,6 +69,16 @@ metrics! {
         "Bytes sent to the clients of connections of opaque bytes.";
     TCP_RECEIVED_BYTES = "istio_tcp_received_bytes_total", Kind::Counter,
         "Bytes received from the clients of connections of opaque bytes.";
+    REQUEST_BYTES = "istio_request_bytes", Kind::Histogram(ISTIO_BOUNDS),
+        "Bytes of a request's body.";
+    RESPONSE_BYTES = "istio_response_bytes", Kind::Histogram(ISTIO_BOUNDS),
+        "Bytes of a response's body.";
+    REQUEST_MESSAGES = "istio_request_messages_total", Kind::Counter,
+        "gRPC messages from clients.";
+    RESPONSE_MESSAGES = "istio_response_messages_total", Kind::Counter,
+        "gRPC messages to clients.";
+    METRICS_FOLDED = "fairway_metrics_folded_total", Kind::Counter,
+        "Requests counted under `other`, because their destination has too many series.";
     WORKER_RESTARTS = "fairway_worker_restarts_total", Kind::Counter,
         "Worker processes started in the place of one that ended, by slot.";
     WORKER_CRASHES = "fairway_worker_crashes_total", Kind::Counter,
@@ -107,6 +117,10 @@ metrics! {
         "Endpoints ejected for their failures, by cluster.";
     CLUSTER_APPLIED = "fairway_cluster_applied_total", Kind::Counter,
         "Changes of a cluster's policy or endpoints that workers applied, by cluster.";
+    ACCESS_LOG_DROPPED = "fairway_access_log_dropped_total", Kind::Counter,
+        "Lines of access logs that were lost because a file was too slow or could not be written.";
+    SPANS_DROPPED = "fairway_spans_dropped_total", Kind::Counter,
+        "Spans that were lost because their collector was too slow or did not take them.";
     PILOT_PUSHES = "pilot_xds_pushes", Kind::Counter,
         "Updates that control sent to workers.";
     PILOT_REJECTS = "pilot_total_xds_rejects", Kind::Counter,

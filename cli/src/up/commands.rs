@@ -90,6 +90,8 @@ pub(crate) fn supervisor(setup: &Setup, control: Option<&ControlStatus>) -> Vec<
         .flag("domain", &options.domain)
         .flag("gateway-labels", comma_list(&options.gateway_labels))
         .optional("locality", options.locality.as_ref())
+        .optional("access-log", options.access_log.as_ref())
+        .optional("zipkin-address", options.zipkin_address.as_ref())
         .flag("shutdown-grace", millis(options.shutdown_grace))
         .flag("drain-duration", millis(options.drain_duration))
         .flag("parent-shutdown-duration", millis(options.parent_shutdown_duration))

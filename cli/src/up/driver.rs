@@ -25,8 +25,8 @@ const NEVER: Duration = Duration::from_secs(86_400 * 365);
 
 /// Runs the instance to its end.
 pub(crate) async fn drive(setup: &Setup) -> ExitCode {
-    let mut stops = match stop_signals() {
-        Ok(stops) => stops,
+    let (mut stops, mut rotations) = match listen_for_signals() {
+        Ok(both) => both,
         Err(error) => {
             say::problem(&format_args!("cannot listen for signals: {error}"));
             return ExitCode::FAILURE;
@@ -43,6 +43,7 @@ pub(crate) async fn drive(setup: &Setup) -> ExitCode {
         tokio::select! {
             Some(item) = news.recv() => driver.hear(item),
             Some(()) = stops.recv() => driver.take(Event::StopAsked),
+            Some(()) = rotations.recv() => driver.signal(Process::Supervisor, Signal::SIGUSR1),
             () = sleep_until(driver.wake) => driver.tick(),
         }
     }
@@ -257,11 +258,16 @@ fn policy(setup: &Setup) -> Policy {
     }
 }
 
-/// One item for each SIGINT, SIGTERM or SIGHUP.
-fn stop_signals() -> std::io::Result<mpsc::Receiver<()>> {
+/// One item for each SIGINT, SIGTERM or SIGHUP, and one for each SIGUSR1.
+fn listen_for_signals() -> std::io::Result<(mpsc::Receiver<()>, mpsc::Receiver<()>)> {
+    let ends = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    Ok((signals(&ends)?, signals(&[SignalKind::user_defined1()])?))
+}
+
+fn signals(kinds: &[SignalKind]) -> std::io::Result<mpsc::Receiver<()>> {
     let (sender, receiver) = mpsc::channel(4);
-    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
-        let (mut signals, sender) = (signal(kind)?, sender.clone());
+    for kind in kinds {
+        let (mut signals, sender) = (signal(*kind)?, sender.clone());
         tokio::spawn(async move {
             while signals.recv().await.is_some() && sender.send(()).await.is_ok() {}
         });

@@ -1,8 +1,9 @@
-//! The workers' figures in Prometheus' text format 0.0.4. Written here because the exporter
-//! takes single observations, not the bucket counts that workers report.
+//! The workers' figures in Prometheus' text format 0.0.4 and as OpenMetrics 1.0. Written here
+//! because the exporter takes single observations, not the bucket counts that workers report.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::{Display, Write};
+use std::sync::Arc;
 
 use fairway_shared::ipc::message::SampleValue;
 use fairway_shared::metric::{self, Kind, Metric};
@@ -10,10 +11,22 @@ use fairway_shared::metric::{self, Kind, Metric};
 use crate::supervisor::OWN_METRICS;
 use crate::supervisor::figures::Series;
 
+/// The two forms; they differ in little.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Prometheus' text format 0.0.4.
+    Text,
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+}
+
+/// Suffix of a counter's samples; OpenMetrics names the family without it.
+const TOTAL: &str = "_total";
+
 /// Renders each series, a metric's `HELP` and `TYPE` before its first. Names that are not in
 /// [`metric::ALL`], values that are not of their metric's kind, and names that the supervisor
 /// answers for itself are left out.
-pub fn render(merged: &BTreeMap<Series, SampleValue>) -> String {
+pub fn render(merged: &BTreeMap<Arc<Series>, SampleValue>, form: Form) -> String {
     let mut out = String::new();
     let mut current = "";
     for (series, value) in merged {
@@ -24,9 +37,9 @@ pub fn render(merged: &BTreeMap<Series, SampleValue>) -> String {
         }
         if current != metric.name {
             current = metric.name;
-            head(&mut out, metric);
+            head(&mut out, metric, form);
         }
-        samples(&mut out, series, value, metric.kind);
+        samples(&mut out, series, value, (metric.kind, form));
     }
     out
 }
@@ -41,57 +54,73 @@ fn is_of_kind(value: &SampleValue, kind: Kind) -> bool {
     }
 }
 
-fn head(out: &mut String, metric: &Metric) {
+fn head(out: &mut String, metric: &Metric, form: Form) {
     let kind = match metric.kind {
         Kind::Counter => "counter",
         Kind::Gauge => "gauge",
         Kind::Histogram(_) => "histogram",
     };
     let Metric { name, help, .. } = metric;
+    let name = match form {
+        Form::OpenMetrics => name.strip_suffix(TOTAL).unwrap_or(name),
+        Form::Text => name,
+    };
     push(out, format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
 }
 
-fn samples(out: &mut String, series: &Series, value: &SampleValue, kind: Kind) {
-    match (value, kind) {
-        (SampleValue::Counter(count), _) => line(out, series, "", None, count),
-        (SampleValue::Gauge(level), _) => line(out, series, "", None, level),
+fn samples(out: &mut String, series: &Series, value: &SampleValue, how: (Kind, Form)) {
+    let labels = labels(series);
+    let line = |out: &mut String, suffix: &str, bound: Option<f64>, value: &dyn Display| {
+        push(out, format_args!("{}{suffix}", series.name));
+        let comma = if labels.is_empty() { "" } else { "," };
+        match (bound, how.1) {
+            (None, _) if labels.is_empty() => {}
+            (None, _) => push(out, format_args!("{{{labels}}}")),
+            (Some(bound), _) if bound.is_infinite() => {
+                push(out, format_args!("{{{labels}{comma}le=\"+Inf\"}}"));
+            }
+            (Some(bound), Form::Text) => {
+                push(out, format_args!("{{{labels}{comma}le=\"{bound}\"}}"));
+            }
+            // A bound is a float there, with its point.
+            (Some(bound), Form::OpenMetrics) => {
+                push(out, format_args!("{{{labels}{comma}le=\"{bound:?}\"}}"));
+            }
+        }
+        push(out, format_args!(" {value}\n"));
+    };
+    match (value, how.0) {
+        (SampleValue::Counter(count), _) => line(out, "", None, count),
+        (SampleValue::Gauge(level), _) => line(out, "", None, level),
         (SampleValue::Histogram { buckets, sum }, Kind::Histogram(bounds)) => {
             let mut total = 0_u64;
-            let bounds = bounds.iter().map(ToString::to_string);
-            for (bound, count) in bounds.chain(["+Inf".to_owned()]).zip(buckets) {
+            for (bound, count) in bounds.iter().chain([&f64::INFINITY]).zip(buckets) {
                 total = total.saturating_add(*count);
-                line(out, series, "_bucket", Some(&bound), &total);
+                line(out, "_bucket", Some(*bound), &total);
             }
-            line(out, series, "_sum", None, sum);
-            line(out, series, "_count", None, &total);
+            line(out, "_sum", None, sum);
+            line(out, "_count", None, &total);
         }
         (SampleValue::Histogram { .. }, _) => {}
     }
 }
 
-fn line(
-    out: &mut String,
-    series: &Series,
-    suffix: &str,
-    bound: Option<&str>,
-    value: &dyn std::fmt::Display,
-) {
-    push(out, format_args!("{}{suffix}", series.name));
-    let labels = series.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let mut before = '{';
-    for (name, value) in labels.chain(bound.map(|bound| ("le", bound))) {
-        push(out, format_args!("{before}{name}=\""));
-        escape(out, value);
+/// `a="1",b="2"`, once for all lines of a series.
+fn labels(series: &Series) -> String {
+    let mut out = String::new();
+    for (name, value) in &series.labels {
+        let comma = if out.is_empty() { "" } else { "," };
+        push(&mut out, format_args!("{comma}{name}=\""));
+        escape(&mut out, value);
         out.push('"');
-        before = ',';
     }
-    if before == ',' {
-        out.push('}');
-    }
-    push(out, format_args!(" {value}\n"));
+    out
 }
 
 fn escape(out: &mut String, value: &str) {
+    if !value.contains(['\\', '"', '\n']) {
+        return out.push_str(value);
+    }
     for character in value.chars() {
         match character {
             '\\' => out.push_str("\\\\"),
@@ -105,6 +134,23 @@ fn escape(out: &mut String, value: &str) {
 fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
     // Writing to a string cannot fail.
     let _ = out.write_fmt(text);
+}
+
+/// Another exporter's text in the form of OpenMetrics; its counters end in `_total`.
+pub fn as_open_metrics(exposition: &str) -> String {
+    exposition.lines().fold(String::new(), |mut out, line| {
+        let about = line.strip_prefix("# HELP ").or_else(|| line.strip_prefix("# TYPE "));
+        match about.and_then(|about| about.split_once(' ')) {
+            Some((name, rest)) => {
+                let name = name.strip_suffix(TOTAL).unwrap_or(name);
+                push(&mut out, format_args!("{}{name} {rest}\n", &line[..7]));
+            }
+            // OpenMetrics has no empty lines.
+            None if line.is_empty() => {}
+            None => push(&mut out, format_args!("{line}\n")),
+        }
+        out
+    })
 }
 
 /// The same as `name: value` lines, for people (`/stats`).
@@ -124,12 +170,45 @@ mod tests {
     type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], SampleValue);
 
     #[track_caller]
-    fn check(samples: &[Case<'_>], expected: &str) {
+    fn check_as(form: Form, samples: &[Case<'_>], expected: &str) {
         let merged = samples.iter().map(|(name, labels, value)| {
             let labels = labels.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-            (Series { name: (*name).to_owned(), labels }, value.clone())
+            (Arc::new(Series { name: (*name).to_owned(), labels }), value.clone())
         });
-        assert_eq!(render(&merged.collect()), expected);
+        assert_eq!(render(&merged.collect(), form), expected);
+    }
+
+    #[track_caller]
+    fn check(samples: &[Case<'_>], expected: &str) {
+        check_as(Form::Text, samples, expected);
+    }
+
+    #[test]
+    fn open_metrics_names_families_and_writes_floats() {
+        let value = SampleValue::Histogram { buckets: vec![1, 0, 2, 0, 0, 4], sum: 9.25 };
+        check_as(
+            Form::OpenMetrics,
+            &[
+                ("fairway_snapshot_apply_seconds", &[], value),
+                ("istio_requests_total", &[("a", "b")], SampleValue::Counter(3)),
+            ],
+            "# HELP fairway_snapshot_apply_seconds \
+             Seconds that a worker's loop stood still to swap in a snapshot.\n\
+             # TYPE fairway_snapshot_apply_seconds histogram\n\
+             fairway_snapshot_apply_seconds_bucket{le=\"0.0001\"} 1\n\
+             fairway_snapshot_apply_seconds_bucket{le=\"0.001\"} 1\n\
+             fairway_snapshot_apply_seconds_bucket{le=\"0.01\"} 3\n\
+             fairway_snapshot_apply_seconds_bucket{le=\"0.1\"} 3\n\
+             fairway_snapshot_apply_seconds_bucket{le=\"1.0\"} 3\n\
+             fairway_snapshot_apply_seconds_bucket{le=\"+Inf\"} 7\n\
+             fairway_snapshot_apply_seconds_sum 9.25\n\
+             fairway_snapshot_apply_seconds_count 7\n\
+             # HELP istio_requests Requests ended, by destination and outcome.\n\
+             # TYPE istio_requests counter\n\
+             istio_requests_total{a=\"b\"} 3\n",
+        );
+        let own = "# HELP a_total x\n# TYPE a_total counter\na_total 1\n\n";
+        assert_eq!(as_open_metrics(own), "# HELP a x\n# TYPE a counter\na_total 1\n");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::json;
 
-use super::exposition;
+use super::exposition::{self, Form};
 use crate::supervisor::crash::Crash;
 use crate::supervisor::event::{Overview, Scrape};
 
@@ -22,6 +22,9 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 /// Prometheus' text format.
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// OpenMetrics.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Plain text; a line end is added.
 pub fn text(status: StatusCode, line: &str) -> Reply {
@@ -92,9 +95,25 @@ pub fn server_info(overview: &Overview, node: &str, uptime_s: u64) -> Reply {
     }))
 }
 
-/// All figures in exposition format.
-pub fn prometheus(scrape: &Scrape) -> Reply {
-    Reply { status: StatusCode::OK, media_type: EXPOSITION, body: figures(scrape) }
+/// All figures, in the form that is asked for.
+pub fn prometheus(scrape: &Scrape, form: Form) -> Reply {
+    let (media_type, body) = match form {
+        Form::Text => (EXPOSITION, figures(scrape)),
+        Form::OpenMetrics => {
+            let own = exposition::as_open_metrics(&scrape.own);
+            let workers = exposition::render(&scrape.merged, form);
+            (OPEN_METRICS, format!("{own}{workers}# EOF\n"))
+        }
+    };
+    Reply { status: StatusCode::OK, media_type, body }
+}
+
+/// The form that a scraper's `accept` prefers.
+pub fn form(accept: Option<&str>) -> Form {
+    match accept.is_some_and(|accept| accept.contains("application/openmetrics-text")) {
+        true => Form::OpenMetrics,
+        false => Form::Text,
+    }
 }
 
 /// All figures, a line each.
@@ -103,7 +122,7 @@ pub fn stats(scrape: &Scrape) -> Reply {
 }
 
 fn figures(scrape: &Scrape) -> String {
-    let workers = exposition::render(&scrape.merged);
+    let workers = exposition::render(&scrape.merged, Form::Text);
     format!("{}\n{workers}", scrape.own.trim_end())
 }
 

@@ -18,6 +18,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::exposition::Form;
 use super::page::{Door, Page};
 use super::reply::{self, Reply};
 use crate::supervisor::event::{Event, Question};
@@ -95,7 +96,9 @@ impl Server {
                 let stuck = || {
                     reply::text(StatusCode::SERVICE_UNAVAILABLE, "the supervisor does not answer")
                 };
-                response(self.show(door, page).await.unwrap_or_else(stuck))
+                let accept = request.headers().get(header::ACCEPT);
+                let form = reply::form(accept.and_then(|value| value.to_str().ok()));
+                response(self.show(door, page, form).await.unwrap_or_else(stuck))
             }
             Err((status, None)) => response(reply::text(status, &format!("no page {path}"))),
             Err((status, Some(allow))) => {
@@ -109,7 +112,7 @@ impl Server {
     }
 
     /// `None`: the loop does not answer.
-    async fn show(&self, door: Door, page: Page) -> Option<Reply> {
+    async fn show(&self, door: Door, page: Page, form: Form) -> Option<Reply> {
         let overview = || self.ask(Question::Overview);
         let scrape = || self.ask(Question::Scrape);
         Some(match page {
@@ -124,7 +127,7 @@ impl Server {
             Page::Ready => reply::ready(&overview().await?),
             Page::Live => overview().await.map(|_| reply::text(StatusCode::OK, "live"))?,
             Page::Stats => reply::stats(&scrape().await?),
-            Page::Prometheus => reply::prometheus(&scrape().await?),
+            Page::Prometheus => reply::prometheus(&scrape().await?, form),
             Page::Quit => self.tell(Question::Quit)?,
             Page::DrainListeners => self.tell(Question::DrainListeners)?,
         })

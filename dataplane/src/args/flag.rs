@@ -6,6 +6,7 @@ use super::ArgsError;
 
 /// Names that take a value, in kebab-case.
 pub(super) const KNOWN: &[&str] = &[
+    "access-log",
     "admin-address",
     "admin-port",
     "bind",
@@ -35,6 +36,7 @@ pub(super) const KNOWN: &[&str] = &[
     "status-port",
     "worker-stall",
     "workers",
+    "zipkin-address",
 ];
 
 /// One flag.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use fairway_shared::ipc::message::NodeIdentity;
+use fairway_shared::ipc::message::{AccessLogFlag, NodeIdentity};
 
 use super::value::{self, ValueError};
 use super::{ArgsError, Flags};
@@ -38,6 +38,8 @@ pub(super) struct Given {
     quarantine_after: Option<u32>,
     server_header: Option<String>,
     log_level: Option<&'static str>,
+    access_log: AccessLogFlag,
+    zipkin: Option<String>,
     pub(super) is_quiet: bool,
     status_fd: Option<i32>,
 }
@@ -74,6 +76,8 @@ impl Given {
             "quarantine-after" => self.quarantine_after = value::count(text)?,
             "server-header" => self.server_header = Some(value::header(text)?),
             "log-level" | "log-output-level" => self.log_level = Some(value::log_level(text)?),
+            "access-log" => self.access_log = value::access_log(text)?,
+            "zipkin-address" => self.zipkin = Some(value::host_port(text)?),
             "status-fd" => self.status_fd = Some(value::descriptor(text)?),
             _ => {}
         }
@@ -117,6 +121,8 @@ impl Given {
                 (_, true) => "warn",
                 (level, false) => level.unwrap_or("info"),
             },
+            access_log: self.access_log.clone(),
+            zipkin: self.zipkin.clone(),
             status_fd: self.status_fd,
         })
     }

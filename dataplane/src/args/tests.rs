@@ -36,8 +36,8 @@ fn the_reference_deployments_args_are_accepted_unchanged() {
     assert_eq!(flags.status, ([0, 0, 0, 0].into(), 15020));
     assert_eq!((flags.drain.as_secs(), flags.grace.as_secs()), (45, 5));
     assert_eq!(flags.server_header.as_deref(), Some("istio-envoy"));
-    let named =
-        ["--connectTimeout", "--serviceCluster", "--zipkinAddress", "--controlPlaneAuthPolicy"];
+    assert_eq!(flags.zipkin.as_deref(), Some("zipkin:9411"));
+    let named = ["--connectTimeout", "--serviceCluster", "--controlPlaneAuthPolicy"];
     assert_eq!(warnings.len(), named.len());
     for (warning, name) in warnings.iter().zip(named) {
         assert_eq!(*warning, format!("{name} is not known here and has no effect"));
@@ -69,6 +69,14 @@ fn repeatable_flags_collect_and_the_rest_take_their_last_value() {
     assert_eq!(flags.port_map, BTreeMap::from([(80, 1080), (443, 1443)]));
     assert_eq!(flags.status, flags.metrics_with_port(0));
     assert_eq!((flags.server_header, flags.log_level), (None, "warn"));
+    for (text, expected) in [
+        ("--access-log -", AccessLogFlag::File("/dev/stdout".into())),
+        ("--access-log=/var/log/a", AccessLogFlag::File("/var/log/a".into())),
+        ("--accessLog off", AccessLogFlag::Off),
+        ("", AccessLogFlag::Unset),
+    ] {
+        assert_eq!(read(text).0.access_log, expected, "{text}");
+    }
     assert_eq!((flags.control_grpc, flags.status_fd), (None, Some(3)));
     assert_eq!(flags.node.id, "router~127.0.0.1~p.shop~shop.svc.k8s.test");
     assert_eq!((&flags.node.locality[..], flags.node.labels.len()), ("a/b/c", 2));

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use fairway_shared::duration;
+use fairway_shared::ipc::message::AccessLogFlag;
 
 /// More workers than this are a mistake.
 pub(super) const WORKERS_MAX: u16 = 1024;
@@ -121,6 +122,15 @@ pub(super) fn labels(text: &str) -> Result<BTreeMap<String, String>, ValueError>
 
 pub(super) fn json_labels(text: &str) -> Result<BTreeMap<String, String>, ValueError> {
     serde_json::from_str(text).map_err(|_| ValueError::JsonLabels)
+}
+
+/// A path, `-` for stdout, `off`.
+pub(super) fn access_log(text: &str) -> Result<AccessLogFlag, ValueError> {
+    Ok(match text {
+        "off" => AccessLogFlag::Off,
+        "-" => AccessLogFlag::File("/dev/stdout".to_owned()),
+        path => AccessLogFlag::File(filled(path)?),
+    })
 }
 
 /// `info`, or a list of `scope:level` of which `default` counts.

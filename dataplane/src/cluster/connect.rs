@@ -91,6 +91,7 @@ pub async fn http1(
     open: Open,
 ) -> Result<Connection, ConnectError> {
     let stream = tcp(address, policy).await?;
+    let local = stream.local_addr().ok();
     let (sender, driver) = http1::Builder::new()
         .max_headers(RESPONSE_FIELDS_MAX)
         .max_header_size(RESPONSE_HEAD_BYTES_MAX)
@@ -98,10 +99,11 @@ pub async fn http1(
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|_| ConnectError::Failed(io::ErrorKind::Other))?;
-    Ok(Connection::new(sender, Box::pin(driver.with_upgrades()), open))
+    Ok(Connection::new(sender, Box::pin(driver.with_upgrades()), local, open))
 }
 
-/// An HTTP/2 connection with prior knowledge, driven by a task of its own.
+/// An HTTP/2 connection with prior knowledge, driven by a task of its own, and the gateway's end
+/// of it.
 ///
 /// # Errors
 /// [`ConnectError`].
@@ -109,8 +111,9 @@ pub async fn http2(
     address: SocketAddr,
     policy: &ClusterView,
     open: Open,
-) -> Result<http2::SendRequest<RequestBody>, ConnectError> {
+) -> Result<(http2::SendRequest<RequestBody>, Option<SocketAddr>), ConnectError> {
     let stream = tcp(address, policy).await?;
+    let local = stream.local_addr().ok();
     let mut builder = http2::Builder::new(LocalExecutor);
     builder.timer(TokioTimer::new()).max_header_list_size(RESPONSE_HEAD_BYTES_MAX as u32);
     if let Some(keepalive) = &policy.dialing.http2_keepalive {
@@ -127,5 +130,5 @@ pub async fn http2(
         let _ = driver.await;
         drop(open);
     });
-    Ok(sender)
+    Ok((sender, local))
 }

@@ -18,21 +18,21 @@ use crate::subset::actor::{ApplyEndpoints, HealthChanged, SubsetActor};
 use crate::subset::balance::SubsetView;
 use crate::subset::host::Host;
 use crate::sys::memory::monotonic_ms;
+use crate::telemetry::cluster::ClusterFigures;
 use crate::telemetry::connections::ConnectionFigures;
-use crate::telemetry::requests::RequestFigures;
 use crate::worker::published::View;
 
 /// One upstream cluster of this worker.
 #[derive(Debug)]
 pub struct ClusterHandle {
     /// Its key.
-    pub id: ClusterId,
+    pub id: Rc<ClusterId>,
     /// Its policy.
     pub policy: View<ClusterView>,
     /// Its endpoints.
     pub subset: View<SubsetView>,
     /// Its requests.
-    pub figures: RequestFigures,
+    pub figures: ClusterFigures,
     /// Its connections of opaque bytes.
     pub connections: ConnectionFigures,
     /// What happened to it.
@@ -84,6 +84,8 @@ impl ClusterHandle {
         endpoints: Arc<EndpointSet>,
         region: Option<Rc<Region>>,
     ) -> Self {
+        let id = Rc::new(id);
+        let figures = ClusterFigures::new(Rc::clone(&id), &endpoints);
         let sharing = Sharing::new(region, &id.to_string());
         let (cluster, policy) = ClusterActor::new(&spec, sharing.clone());
         let (subset, view) = SubsetActor::new(ApplyEndpoints { cluster: spec, endpoints }, sharing);
@@ -91,7 +93,7 @@ impl ClusterHandle {
             id,
             policy,
             subset: view,
-            figures: RequestFigures::default(),
+            figures,
             connections: ConnectionFigures::default(),
             tally: Tally::default(),
             open: Rc::default(),
@@ -104,6 +106,7 @@ impl ClusterHandle {
     /// Hands both actors what the newest snapshot says, and returns when both have published it.
     pub async fn apply(&self, spec: Arc<Cluster>, endpoints: Arc<EndpointSet>) {
         add_one(&self.tally.applied);
+        self.figures.apply(&endpoints);
         let cluster = self.cluster_actor.send(ApplySpec(Arc::clone(&spec)));
         let subset = self.subset_actor.send(ApplyEndpoints { cluster: spec, endpoints });
         // An actor of this process can only be gone if the process is ending.

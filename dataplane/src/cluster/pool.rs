@@ -5,6 +5,7 @@
 //! drives it; it is looked at when taken and when swept.
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -32,6 +33,7 @@ pub struct Connection {
     requests: u32,
     opened: Instant,
     idle_since: Instant,
+    local: Option<SocketAddr>,
     open: Open,
 }
 
@@ -43,10 +45,20 @@ impl std::fmt::Debug for Connection {
 
 impl Connection {
     /// A fresh connection.
-    pub fn new(sender: http1::SendRequest<RequestBody>, driver: Driver, open: Open) -> Self {
+    pub fn new(
+        sender: http1::SendRequest<RequestBody>,
+        driver: Driver,
+        local: Option<SocketAddr>,
+        open: Open,
+    ) -> Self {
         let now = clock::now();
         let (is_over, requests) = (false, 0);
-        Self { sender, driver, is_over, requests, opened: now, idle_since: now, open }
+        Self { sender, driver, is_over, requests, opened: now, idle_since: now, local, open }
+    }
+
+    /// The gateway's end of it.
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.local
     }
 
     /// Where requests go in. Counts one.
@@ -118,6 +130,8 @@ pub struct Life {
 #[derive(Debug)]
 struct Carrier {
     sender: http2::SendRequest<RequestBody>,
+    /// The gateway's end of it.
+    local: Option<SocketAddr>,
     opened: Instant,
     idle_since: Cell<Instant>,
     requests: Cell<u32>,
@@ -146,6 +160,11 @@ impl Stream {
         carrier.active.set(carrier.active.get() + 1);
         carrier.requests.set(carrier.requests.get().saturating_add(1));
         Self(Rc::clone(carrier))
+    }
+
+    /// The gateway's end of the connection.
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.0.local
     }
 
     /// Where the request goes in.
@@ -272,10 +291,15 @@ impl Pool {
     }
 
     /// Adds an HTTP/2 connection, with a place on it.
-    pub fn share(&self, sender: http2::SendRequest<RequestBody>) -> Stream {
+    pub fn share(
+        &self,
+        sender: http2::SendRequest<RequestBody>,
+        local: Option<SocketAddr>,
+    ) -> Stream {
         let now = clock::now();
         let carrier = Rc::new(Carrier {
             sender,
+            local,
             opened: now,
             idle_since: Cell::new(now),
             requests: Cell::new(0),

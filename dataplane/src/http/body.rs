@@ -12,6 +12,7 @@ use http::HeaderMap;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use crate::clock;
+use crate::telemetry::account::Received;
 
 /// Longest request body kept for another try, in bytes (Istio contract 2.9).
 pub const REPLAY_BYTES_MAX: usize = 1024 * 1024;
@@ -64,12 +65,17 @@ impl Completion {
 pub struct Streamed {
     incoming: Incoming,
     completion: Option<Rc<Completion>>,
+    received: Rc<Received>,
 }
 
 impl Streamed {
-    /// `completion` is told when `incoming` ends.
-    pub fn new(incoming: Incoming, completion: Option<Rc<Completion>>) -> Self {
-        Self { incoming, completion }
+    /// `completion` is told when `incoming` ends, `received` counts what comes.
+    pub fn new(
+        incoming: Incoming,
+        completion: Option<Rc<Completion>>,
+        received: Rc<Received>,
+    ) -> Self {
+        Self { incoming, completion, received }
     }
 
     fn poll_frame(
@@ -77,9 +83,14 @@ impl Streamed {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
-        if let Some(completion) = &self.completion {
-            let is_end = matches!(polled, Poll::Ready(None)) || self.incoming.is_end_stream();
-            if is_end {
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(data) = frame.data_ref()
+        {
+            self.received.add(data);
+        }
+        if matches!(polled, Poll::Ready(None)) || self.incoming.is_end_stream() {
+            self.received.complete();
+            if let Some(completion) = &self.completion {
                 completion.note();
             }
         }

@@ -25,7 +25,8 @@ use crate::listener::lives::Life;
 use crate::route::bound::BoundTable;
 use crate::tcp::buffers::Buffers;
 use crate::telemetry::connections::ConnectionFigures;
-use crate::telemetry::requests::RequestFigures;
+use crate::telemetry::recording::Recording;
+use crate::telemetry::requests::DestinationFigures;
 use crate::tls::accept::HandshakeFigures;
 use crate::worker::published::View;
 
@@ -47,7 +48,7 @@ pub struct Serving {
     /// Value of `server`; `None` = the upstream's passes.
     pub server_header: Option<HeaderValue>,
     /// Figures of requests that reach no cluster.
-    pub unrouted: Rc<RequestFigures>,
+    pub unrouted: Rc<DestinationFigures>,
     /// Figures of connections that reach no cluster.
     pub unrouted_connections: Rc<ConnectionFigures>,
     /// What opaque bytes are moved with.
@@ -56,6 +57,8 @@ pub struct Serving {
     pub drain: Duration,
     /// How TLS handshakes ended.
     pub handshakes: Rc<HandshakeFigures>,
+    /// What is recorded of each request.
+    pub recording: View<Recording>,
     /// Chance, for balancing.
     pub random: RefCell<fastrand::Rng>,
 }
@@ -123,8 +126,13 @@ impl Downstream {
     }
 
     /// Figures of requests that reach no cluster.
-    pub fn unrouted(&self) -> &Rc<RequestFigures> {
+    pub fn unrouted(&self) -> &Rc<DestinationFigures> {
         &self.serving.unrouted
+    }
+
+    /// What is recorded of each request, as of this instant.
+    pub fn recording(&self) -> Rc<Recording> {
+        self.serving.recording.load()
     }
 
     /// Chance. Not to be held over an `await`.

@@ -15,11 +15,11 @@ use super::body::Completion;
 use super::connection::Downstream;
 use super::edited::EditedBy;
 use super::flag::Flags;
-use super::forward::{Answer, BodySource, Forwarding, Limits, Outgoing};
+use super::forward::{Answer, BodySource, Forwarding, Limits, Outgoing, Trace};
 use super::mirror::{Mirrors, is_hit};
 use super::reply::ProxyError;
 use super::request::{self, Head, Upgrade};
-use super::response::{Account, ReplyBody, UpstreamBody, grpc_status};
+use super::response::{ReplyBody, UpstreamBody, grpc_status};
 use super::tunnel;
 use crate::clock;
 use crate::route::action::{ActionKind, Direct, Forward, Target};
@@ -30,6 +30,10 @@ use crate::route::edit::Edits;
 use crate::route::predicate::RequestView;
 use crate::route::redirect;
 use crate::route::table::{Lookup, RouteIndex};
+use crate::telemetry::account::{Account, Line, Parked};
+
+/// `response_code_details` of what the route itself answers (Istio contract 6.2).
+const DIRECT: &str = "direct_response";
 
 /// Answers one request. Whatever goes wrong becomes a response.
 ///
@@ -41,24 +45,35 @@ pub async fn serve(
 ) -> Result<Response<ReplyBody>, Infallible> {
     let started = clock::now();
     let (mut parts, body) = request.into_parts();
-    let mut account = Account::new(started, downstream.unrouted());
+    let mut account = Account::open(
+        started,
+        &downstream,
+        Line { method: &parts.method, uri: &parts.uri, headers: &parts.headers },
+    );
     let is_grpc = request::is_grpc(&parts.headers);
     account.set_grpc(is_grpc);
     let (mut response, flags) = match Head::check(&mut parts, downstream.scheme()) {
-        Err(error) => (error.reply(is_grpc), error.flags()),
+        Err(error) => {
+            account.detail(error.details());
+            (error.reply(is_grpc), error.flags())
+        }
         Ok(head) => {
+            account.note_path(&parts.uri);
             let exchange = Exchange { downstream: &downstream, head: &head };
             let mut notes = Flags::NONE;
             match exchange.answer(parts, body, &mut account, &mut notes).await {
                 Ok(response) => (response, notes),
-                Err(error) => (error.reply(is_grpc), notes.and(error.flags())),
+                Err(error) => {
+                    account.detail(error.details());
+                    (error.reply(is_grpc), notes.and(error.flags()))
+                }
             }
         }
     };
     if let Some(server) = downstream.server_header() {
         response.headers_mut().insert(header::SERVER, server.clone());
     }
-    account.answer(response.status().as_u16(), flags);
+    account.answer(&response, flags);
     response.body_mut().settle(account);
     Ok(response)
 }
@@ -84,12 +99,14 @@ impl Exchange<'_> {
         let index = match table.routes.lookup(&view) {
             Lookup::NotFound => return Err(ProxyError::RouteNotFound),
             Lookup::HttpsRedirect => {
+                account.detail(DIRECT);
                 let location = redirect::https_location(&view);
                 return Ok(moved(StatusCode::MOVED_PERMANENTLY, &location));
             }
             Lookup::Route(index) => index,
         };
         let route = table.routes.route(index);
+        account.route(table.routes.source(index));
         if let Some(fault) = &route.action.fault {
             Box::pin(inject(fault, notes)).await?;
         }
@@ -98,6 +115,7 @@ impl Exchange<'_> {
             (cors, verdict)
         });
         if let Some(response) = verdict.as_ref().and_then(preflight) {
+            account.detail("cors_response");
             return Ok(response);
         }
         let mut response = match &route.action.kind {
@@ -106,14 +124,19 @@ impl Exchange<'_> {
                     self.forward(parts, body, &table, index, forward, account, notes).await;
                 forwarded.unwrap_or_else(|error| {
                     *notes = notes.and(error.flags());
+                    account.detail(error.details());
                     error.reply(self.head.is_grpc)
                 })
             }
             ActionKind::Redirect(redirect) => {
+                account.detail(DIRECT);
                 let response = moved(redirect.status, &redirect.location(&view));
                 self.edited(response, &redirect.edits, &view)
             }
-            ActionKind::Direct(direct) => self.edited(fixed(direct), &direct.edits, &view),
+            ActionKind::Direct(direct) => {
+                account.detail(DIRECT);
+                self.edited(fixed(direct), &direct.edits, &view)
+            }
         };
         if let Some((cors, Verdict::Mark(origin))) = verdict {
             cors.mark(origin, response.headers_mut());
@@ -182,24 +205,30 @@ impl Exchange<'_> {
             retry: forward.retry.as_deref(),
             version: parts.version,
             is_grpc: self.head.is_grpc,
+            trace: Trace::default(),
         };
-        let outgoing = Outgoing { method: parts.method, uri: parts.uri, headers: parts.headers };
+        let mut outgoing =
+            Outgoing { method: parts.method, uri: parts.uri, headers: parts.headers };
+        account.forward(&mut outgoing.headers, &outgoing.uri);
         let mirrors = Mirrors::choose(&forward.mirrors, table, &outgoing);
         let keep = !mirrors.is_empty() || forwarding.may_follow_sending();
-        let mut body = BodySource::new(body, limits.completion.clone(), keep);
+        let mut body = BodySource::new(body, limits.completion.clone(), account, keep);
         let ended = forwarding.run(outgoing, &mut body).await;
+        account.forwarded(&forwarding.trace, ended.is_ok());
         mirrors.send(self.downstream, &body);
         let (answer, is_exhausted) = ended.map_err(|(error, is_exhausted)| {
             note_exhausted(notes, is_exhausted);
             error
         })?;
         note_exhausted(notes, is_exhausted);
+        account.detail("via_upstream");
         if self.head.is_grpc {
             account.set_grpc_status(grpc_status(answer.response.headers()));
         }
         let requests_max = cluster.policy.load().requests_per_connection_max;
+        let client = client_end.map(|end| (end, account.park()));
         let mut response =
-            self.respond(answer, client_end, &on_response, limits.deadline(), requests_max)?;
+            self.respond(answer, client, &on_response, limits.deadline(), requests_max)?;
         if let Some(cookie) = affinity.issued {
             response.headers_mut().append(header::SET_COOKIE, cookie);
         }
@@ -248,7 +277,7 @@ impl Exchange<'_> {
     fn respond(
         &self,
         answer: Answer,
-        client_end: Option<tunnel::End>,
+        client: Option<(tunnel::End, Parked)>,
         edits: &EditedBy<'_>,
         deadline: Option<Instant>,
         requests_max: u32,
@@ -261,15 +290,15 @@ impl Exchange<'_> {
         request::set_upstream_time(&mut headers, upstream_time);
         edits.apply(&mut headers);
         let body = if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-            let ends = (client_end, tunnel::End::take(&mut parts.extensions));
-            let (Upgrade::WebSocket, Some(upgrade), (Some(client), Some(upstream))) =
+            let ends = (client, tunnel::End::take(&mut parts.extensions));
+            let (Upgrade::WebSocket, Some(upgrade), (Some((client, parked)), Some(upstream))) =
                 (self.head.upgrade, upgrade, ends)
             else {
                 return Err(ProxyError::UpstreamProtocol);
             };
             headers.insert(header::UPGRADE, upgrade);
             headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-            tunnel::start(client, upstream, connection, busy);
+            tunnel::start(client, upstream, connection, busy, parked);
             ReplyBody::full(Bytes::new())
         } else {
             let body = UpstreamBody::new(body, connection, busy, requests_max);

@@ -1,7 +1,9 @@
 //! Sends a request upstream: picks an endpoint, finds a connection, tries again where the route
 //! allows it, and returns the response while its body still streams.
 
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, ready};
@@ -26,6 +28,7 @@ use crate::cluster::pool::{Connection, Open, Stream};
 use crate::cluster::queue::{self, Turn};
 use crate::subset::balance::SubsetView;
 use crate::subset::host::{Busy, Host};
+use crate::telemetry::account::Account;
 
 /// A pooled connection that idled this long may be closing at the other end just now; a request
 /// that can be repeated safely is then kept for one silent repetition.
@@ -59,11 +62,16 @@ pub enum BodySource {
 
 impl BodySource {
     /// Keeps the body only if a retry could need it.
-    pub fn new(incoming: Incoming, completion: Option<Rc<Completion>>, keep: bool) -> Self {
+    pub fn new(
+        incoming: Incoming,
+        completion: Option<Rc<Completion>>,
+        account: &mut Account,
+        keep: bool,
+    ) -> Self {
         if incoming.is_end_stream() {
             return Self::None;
         }
-        let streamed = Streamed::new(incoming, completion);
+        let streamed = Streamed::new(incoming, completion, account.receives());
         if keep { Self::Again(Replay::new(streamed)) } else { Self::Once(Some(streamed)) }
     }
 
@@ -148,6 +156,19 @@ pub struct Forwarding<'a> {
     pub is_grpc: bool,
     /// What decides the endpoint where the cluster hashes.
     pub key: Option<u64>,
+    /// Where it went.
+    pub trace: Trace,
+}
+
+/// Where a request went, for access logs and figures.
+#[derive(Debug, Default)]
+pub struct Trace {
+    /// How often it was sent.
+    pub attempts: Cell<u32>,
+    /// The endpoint of the last try.
+    pub host: RefCell<Option<Rc<Host>>>,
+    /// The gateway's end of that connection.
+    pub local: Cell<Option<SocketAddr>>,
 }
 
 /// A way to an endpoint.
@@ -245,11 +266,15 @@ impl Forwarding<'_> {
             if may_repeat && self.retry.is_some_and(|retry| retry.ignore_previous_hosts) {
                 tries.tried.push(Rc::clone(&host));
             }
+            self.trace.attempts.set(tries.number);
+            self.trace.host.replace(Some(Rc::clone(&host)));
+            self.trace.local.set(None);
             let mut busy = Busy::new(host);
             let acquiring = self.acquire(policy, busy.host(), version);
             let acquired = self.within(begun, acquiring).await.and_then(|acquired| acquired);
             let channel = acquired.inspect_err(|error| self.note_failure(policy, &busy, *error))?;
             let channel = self.permitted(policy, channel, &mut busy)?;
+            self.trace.local.set(channel.local());
             // Only where somebody wants to know how it went.
             let judged = policy.outliers.as_ref().map(|_| Rc::clone(busy.host()));
             let is_stale = channel.is_stale() && body.is_none() && outgoing.method.is_idempotent();
@@ -332,9 +357,11 @@ impl Forwarding<'_> {
             };
             let open = Open::new(&self.cluster.open, None);
             let dialled = self.dialled(connect::http2(host.address, policy, open).await);
-            return dialled.map(|sender| host.pool.share(sender)).inspect_err(|_| {
-                dial.failed(ConnectError::Failed(std::io::ErrorKind::NotConnected));
-            });
+            return dialled.map(|(sender, local)| host.pool.share(sender, local)).inspect_err(
+                |_| {
+                    dial.failed(ConnectError::Failed(std::io::ErrorKind::NotConnected));
+                },
+            );
         }
     }
 
@@ -470,6 +497,13 @@ impl Channel {
         match self {
             Self::Own(connection) => connection.requests() > 0,
             Self::Shared(_) => true,
+        }
+    }
+
+    fn local(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Own(connection) => connection.local(),
+            Self::Shared(stream) => stream.local(),
         }
     }
 

@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 
 use super::body::{Completion, RequestBody};
 use super::connection::Downstream;
-use super::forward::{BodySource, Forwarding, Limits, Outgoing};
+use super::forward::{BodySource, Forwarding, Limits, Outgoing, Trace};
 use super::response::UpstreamBody;
 use crate::cluster::handle::ClusterHandle;
 use crate::route::action::MirrorTarget;
@@ -72,6 +72,7 @@ async fn send(
         version: Version::HTTP_11,
         is_grpc: false,
         key: None,
+        trace: Trace::default(),
     };
     if let Ok((answer, _)) = forwarding.run(outgoing, &mut BodySource::Ready(Some(body))).await {
         let requests_max = cluster.policy.load().requests_per_connection_max;

@@ -14,10 +14,11 @@ use super::connection::Downstream;
 use super::exchange;
 use super::reply::ProxyError;
 use super::request::is_grpc;
-use super::response::{Account, ReplyBody};
+use super::response::ReplyBody;
 use crate::black_box::head::Head;
 use crate::black_box::writer;
 use crate::clock;
+use crate::telemetry::account::{Account, Line};
 
 /// As [`exchange::serve`].
 ///
@@ -43,14 +44,16 @@ pub async fn serve(
 /// Nothing of the request is looked at but what says how to write the answer.
 fn refuse(downstream: &Downstream, request: &Request<Incoming>) -> Response<ReplyBody> {
     let is_grpc = is_grpc(request.headers());
-    let mut account = Account::new(clock::now(), downstream.unrouted());
+    let line = Line { method: request.method(), uri: request.uri(), headers: request.headers() };
+    let mut account = Account::open(clock::now(), downstream, line);
     account.set_grpc(is_grpc);
     let error = ProxyError::Quarantined;
     let mut response = error.reply(is_grpc);
     if let Some(server) = downstream.server_header() {
         response.headers_mut().insert(SERVER, server.clone());
     }
-    account.answer(response.status().as_u16(), error.flags());
+    account.detail(error.details());
+    account.answer(&response, error.flags());
     response.body_mut().settle(account);
     response
 }

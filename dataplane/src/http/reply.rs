@@ -148,6 +148,38 @@ impl ProxyError {
         }
     }
 
+    /// `response_code_details`, as Envoy words it.
+    pub fn details(self) -> &'static str {
+        match self {
+            Self::RouteNotFound => "route_not_found",
+            Self::ClusterNotFound => "cluster_not_found",
+            Self::NoHealthyUpstream => "no_healthy_upstream",
+            Self::ConnectFailed => {
+                "upstream_reset_before_response_started{remote_connection_failure}"
+            }
+            Self::ConnectTimedOut => "upstream_reset_before_response_started{connection_timeout}",
+            Self::UpstreamClosed => {
+                "upstream_reset_before_response_started{connection_termination}"
+            }
+            Self::UpstreamReset => "upstream_reset_before_response_started{remote_reset}",
+            Self::UpstreamRefused => {
+                "upstream_reset_before_response_started{remote_refused_stream_reset}"
+            }
+            Self::UpstreamProtocol => "upstream_reset_before_response_started{protocol_error}",
+            Self::TimedOut => "upstream_response_timeout",
+            Self::TryTimedOut => "upstream_per_try_timeout",
+            Self::ClientBody => "http1.codec_error",
+            Self::BadHost => "missing_host_header",
+            Self::LowVersion => "low_version",
+            Self::BadPath => "path_normalization_failed",
+            Self::UpgradeRefused => "upgrade_failed",
+            Self::Quarantined => "quarantined",
+            Self::Misdirected => "misdirected_request",
+            Self::Overflow => "upstream_reset_before_response_started{overflow}",
+            Self::FaultAbort(_) => "fault_filter_abort",
+        }
+    }
+
     /// The answer. A gRPC caller gets status 200 with the failure in `grpc-status`.
     pub fn reply(self, is_grpc: bool) -> Response<ReplyBody> {
         let (status, body) = (self.status(), self.body());

@@ -11,13 +11,15 @@ use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Uri};
 use http::{Method, Version};
 
-use super::connection::Downstream;
+use super::connection::{Downstream, Peer};
 use super::reply::ProxyError;
 use super::secure::Secure;
 use crate::route::predicate::RequestView;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// `x-request-id`.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// `x-forwarded-for`.
+pub const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const EXTERNAL_ADDRESS: HeaderName = HeaderName::from_static("x-envoy-external-address");
 const ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
@@ -227,11 +229,7 @@ pub fn prepare(parts: &mut Parts, head: &Head, downstream: &Downstream) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
-    let forwarded = match headers.contains_key(FORWARDED_FOR) {
-        false => peer.address_text.clone(),
-        true => appended(headers.get_all(FORWARDED_FOR).iter(), &peer.address_text),
-    };
-    headers.insert(FORWARDED_FOR, forwarded);
+    headers.insert(FORWARDED_FOR, forwarded_for(headers, peer));
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(head.scheme));
     if let Some(certificate) = downstream.secure().and_then(Secure::client_certificate) {
         headers.insert(CLIENT_CERT, certificate.clone());
@@ -240,6 +238,14 @@ pub fn prepare(parts: &mut Parts, head: &Head, downstream: &Downstream) {
     headers.insert(REQUEST_ID, request_id());
     headers.insert(ATTEMPT_COUNT, HeaderValue::from_static("1"));
     headers.insert(header::HOST, head.authority.clone());
+}
+
+/// `x-forwarded-for` with the immediate peer at its end.
+pub fn forwarded_for(headers: &HeaderMap, peer: &Peer) -> HeaderValue {
+    match headers.contains_key(FORWARDED_FOR) {
+        false => peer.address_text.clone(),
+        true => appended(headers.get_all(FORWARDED_FOR).iter(), &peer.address_text),
+    }
 }
 
 /// Says which try this is.
@@ -290,7 +296,7 @@ fn appended<'a>(
 }
 
 /// A random UUID (RFC 9562 5.4): a client's own is not trusted (Istio contract 6.5).
-fn request_id() -> HeaderValue {
+pub fn request_id() -> HeaderValue {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let bits = fastrand::u128(..) & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
     let mut text = [b'-'; 36];

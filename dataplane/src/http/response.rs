@@ -1,7 +1,6 @@
-//! Response bodies, and the account that ends with them.
+//! Response bodies; a request's account ends with them.
 
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -10,65 +9,9 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Sleep;
 
 use super::flag::Flags;
-use crate::clock;
-use crate::cluster::handle::ClusterHandle;
 use crate::cluster::pool::Connection;
 use crate::subset::host::Busy;
-use crate::telemetry::requests::{Outcome, RequestFigures};
-
-/// One request's account: counted once, when the response ends or is given up.
-#[derive(Debug)]
-pub struct Account {
-    started: Instant,
-    outcome: Outcome,
-    unrouted: Rc<RequestFigures>,
-    cluster: Option<Rc<ClusterHandle>>,
-}
-
-impl Account {
-    /// Opens the account of a request without a cluster.
-    pub fn new(started: Instant, unrouted: &Rc<RequestFigures>) -> Self {
-        let outcome =
-            Outcome { status: 0, flags: Flags::CLIENT_GONE, is_grpc: false, grpc_status: None };
-        Self { started, outcome, unrouted: Rc::clone(unrouted), cluster: None }
-    }
-
-    /// The request goes to this cluster.
-    pub fn route_to(&mut self, cluster: &Rc<ClusterHandle>) {
-        self.cluster = Some(Rc::clone(cluster));
-    }
-
-    /// The request is gRPC.
-    pub fn set_grpc(&mut self, is_grpc: bool) {
-        self.outcome.is_grpc = is_grpc;
-    }
-
-    /// The gRPC status that came in the response's head.
-    pub fn set_grpc_status(&mut self, status: Option<u16>) {
-        self.outcome.grpc_status = status;
-    }
-
-    /// A response is known. Until it ends, it may still be given up.
-    pub fn answer(&mut self, status: u16, flags: Flags) {
-        self.outcome.status = status;
-        self.outcome.flags = flags.and(Flags::CLIENT_GONE);
-    }
-
-    /// The response ended.
-    fn end(&mut self, how: Flags) {
-        self.outcome.flags = self.outcome.flags.without(Flags::CLIENT_GONE).and(how);
-    }
-}
-
-impl Drop for Account {
-    fn drop(&mut self) {
-        let duration = clock::now().saturating_duration_since(self.started);
-        match &self.cluster {
-            Some(cluster) => cluster.figures.record(self.outcome, duration),
-            None => self.unrouted.record(self.outcome, duration),
-        }
-    }
-}
+use crate::telemetry::account::Account;
 
 /// Why a body broke off after its head was sent: the client sees a reset or a short body.
 #[derive(Debug, thiserror::Error)]
@@ -119,7 +62,7 @@ impl ReplyBody {
     }
 
     /// Ends the account when this body ends.
-    pub fn settle(&mut self, mut account: Account) {
+    pub fn settle(&mut self, account: Account) {
         if self.is_end_stream() {
             account.end(Flags::NONE);
         } else {
@@ -128,7 +71,7 @@ impl ReplyBody {
     }
 
     fn note_end(&mut self, how: Flags) {
-        if let Some(mut account) = self.account.take() {
+        if let Some(account) = self.account.take() {
             account.end(how);
         }
     }
@@ -217,10 +160,12 @@ impl Body for ReplyBody {
             Poll::Ready(Some(Err(BodyError::TimedOut))) => self.note_end(Flags::TIMEOUT),
             Poll::Ready(None) => self.note_end(Flags::NONE),
             Poll::Ready(Some(Ok(frame))) => {
-                if let Some(account) = &mut self.account
-                    && let Some(trailers) = frame.trailers_ref()
-                {
-                    account.outcome.grpc_status = grpc_status(trailers);
+                if let Some(account) = &mut self.account {
+                    match (frame.data_ref(), frame.trailers_ref()) {
+                        (Some(data), _) => account.sent(data),
+                        (None, Some(trailers)) => account.trailers(trailers, grpc_status(trailers)),
+                        (None, None) => {}
+                    }
                 }
                 if self.is_end_stream() {
                     self.note_end(Flags::NONE);

@@ -7,6 +7,7 @@ use hyper_util::rt::TokioIo;
 
 use crate::cluster::pool::Connection;
 use crate::subset::host::Busy;
+use crate::telemetry::account::Parked;
 
 /// One end of an upgrade that is not complete yet.
 #[derive(Debug)]
@@ -21,20 +22,28 @@ impl End {
 
 /// Carries bytes once both ends are handed over: the upstream's when its connection is driven to
 /// the end of its HTTP, the client's when it has its 101.
-pub fn start(downstream: End, upstream: End, connection: Option<Connection>, busy: Busy) {
+pub fn start(
+    downstream: End,
+    upstream: End,
+    connection: Option<Connection>,
+    busy: Busy,
+    account: Parked,
+) {
     tokio::task::spawn_local(async move {
         if let Some(mut connection) = connection {
             std::future::poll_fn(|cx| connection.poll_drive(cx)).await;
         }
         if let (Ok(downstream), Ok(upstream)) = tokio::join!(downstream.0, upstream.0) {
-            carry(downstream, upstream).await;
+            let (received, sent) = carry(downstream, upstream).await;
+            account.end(received, sent);
         }
         drop(busy);
     });
 }
 
-async fn carry(downstream: Upgraded, upstream: Upgraded) {
+/// How many bytes came from the client, and how many from upstream.
+async fn carry(downstream: Upgraded, upstream: Upgraded) -> (u64, u64) {
     let (mut downstream, mut upstream) = (TokioIo::new(downstream), TokioIo::new(upstream));
     // Either end breaking off ends the tunnel; there is nobody to tell.
-    let _ = tokio::io::copy_bidirectional(&mut downstream, &mut upstream).await;
+    tokio::io::copy_bidirectional(&mut downstream, &mut upstream).await.unwrap_or_default()
 }

@@ -10,6 +10,7 @@ use crate::clock;
 use crate::cluster::health::HostHealth;
 use crate::cluster::limits::Permit;
 use crate::cluster::pool::{Pool, Stream};
+use crate::telemetry::cluster::HostFigures;
 
 /// See the module.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub struct Host {
     pub since: Instant,
     /// Its connections.
     pub pool: Pool,
+    /// Where its requests are counted.
+    pub figures: HostFigures,
     /// What all workers know of its health; only in clusters that eject.
     pub health: RefCell<Option<HostHealth>>,
     active: Cell<u32>,
@@ -34,6 +37,7 @@ impl Host {
             address,
             since: clock::now(),
             pool: Pool::default(),
+            figures: HostFigures::default(),
             health: RefCell::default(),
             active: Cell::new(0),
             is_retired: Cell::new(false),

@@ -24,7 +24,7 @@ use crate::args::Flags;
 use crate::region::Region;
 use crate::sys::affinity::{allowed_cpus, placement, usable_cpus};
 use crate::sys::process::{WorkerCommand, open_inherited};
-use crate::sys::signal::TermSignals;
+use crate::sys::signal::{self, TermSignals};
 use crate::sys::socket::{ListenError, has_ipv6};
 use crate::worker::last_good::proven;
 
@@ -136,6 +136,8 @@ fn worker_settings(flags: &Flags, workers: u16) -> WorkerSettings {
         ticket_secret: TicketSeed::default(),
         log_level: flags.log_level.to_owned(),
         condemned: Vec::new(),
+        access_log: flags.access_log.clone(),
+        zipkin: flags.zipkin.clone(),
     }
 }
 
@@ -168,7 +170,11 @@ fn millis(duration: std::time::Duration) -> u64 {
 fn pass_signals_on(signals: TermSignals, events: Sender<Event>) -> io::Result<()> {
     let pass = move || {
         while let Ok(signal) = signals.wait() {
-            if events.send(Event::Signal(signal)).is_err() {
+            let event = match signal {
+                signal::Request::End(signal) => Event::Signal(signal),
+                signal::Request::ReopenLogs => Event::ReopenLogs,
+            };
+            if events.send(event).is_err() {
                 return;
             }
         }

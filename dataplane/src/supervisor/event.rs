@@ -1,6 +1,7 @@
 //! What the loop is told: by workers, by signals, by the admin thread. One bounded channel.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use fairway_shared::instance::SupervisorStatus;
 use fairway_shared::ipc::message::{FromWorker, SampleValue};
@@ -22,6 +23,8 @@ pub enum Event {
     Worker(Peer, WorkerNews),
     /// From the signal thread.
     Signal(TermSignal),
+    /// From the signal thread: log files were rotated.
+    ReopenLogs,
     /// From the admin thread.
     Question(Question),
 }
@@ -73,5 +76,5 @@ pub struct Scrape {
     /// The supervisor's own, in exposition format.
     pub own: String,
     /// The workers', merged.
-    pub merged: BTreeMap<Series, SampleValue>,
+    pub merged: BTreeMap<Arc<Series>, SampleValue>,
 }

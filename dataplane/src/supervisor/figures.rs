@@ -1,10 +1,20 @@
 //! Figures of all workers as one: counters that survive the process that counted, gauges that
-//! vanish with it. Pure.
+//! vanish with it, series that expire when nobody counts them any more. Pure.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use fairway_shared::id::WorkerSlot;
-use fairway_shared::ipc::message::{Figures, Sample, SampleValue};
+use fairway_shared::ipc::message::{Figures, SampleValue};
+
+use super::slot::Millis;
+
+/// How long a series stays after the last worker said that it is over: long enough to be scraped.
+const RETIRED_MS: Millis = 5 * 60 * 1000;
+/// How long a series stays that ended with its process and was not counted on since.
+const ORPHANED_MS: Millis = 60 * 60 * 1000;
+/// Series kept; what is named beyond is not counted.
+const SERIES_MAX: usize = 200_000;
 
 /// A series: metric name, then label names and values.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,47 +25,92 @@ pub struct Series {
     pub labels: Vec<(String, String)>,
 }
 
-/// The last figures of living workers, and the sum of what ended ones had counted.
+/// See the module.
 #[derive(Debug, Default)]
 pub struct FigureStore {
-    living: BTreeMap<WorkerSlot, Figures>,
-    ended: BTreeMap<Series, SampleValue>,
+    series: BTreeMap<Arc<Series>, Entry>,
+    /// What the numbers of each slot's process mean.
+    numbers: BTreeMap<WorkerSlot, BTreeMap<u32, Arc<Series>>>,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    /// Of processes that ended, and of series that are over.
+    ended: Option<SampleValue>,
+    living: BTreeMap<WorkerSlot, SampleValue>,
+    /// When it goes, while no worker has it.
+    until_ms: Option<Millis>,
 }
 
 impl FigureStore {
-    /// The newest figures of a slot's process.
-    pub fn heard(&mut self, slot: WorkerSlot, figures: Figures) {
-        self.living.insert(slot, figures);
+    /// Part of a report of a slot's process.
+    pub fn heard(&mut self, slot: WorkerSlot, figures: Figures, now_ms: Millis) {
+        let numbers = self.numbers.entry(slot).or_default();
+        for named in figures.defined {
+            let series = Arc::new(Series { name: named.name, labels: named.labels });
+            if self.series.len() < SERIES_MAX || self.series.contains_key(&series) {
+                numbers.insert(named.number, series);
+            }
+        }
+        for (number, value) in figures.samples {
+            let Some(series) = numbers.get(&number) else { continue };
+            let entry = match self.series.get_mut(series) {
+                Some(entry) => entry,
+                None => self.series.entry(Arc::clone(series)).or_default(),
+            };
+            entry.living.insert(slot, value);
+            entry.until_ms = None;
+        }
+        for number in figures.retired {
+            let Some(series) = numbers.remove(&number) else { continue };
+            end(&mut self.series, &series, slot, now_ms + RETIRED_MS);
+        }
     }
 
     /// The slot's process has ended: what it counted stays, what it measured goes.
-    pub fn ended(&mut self, slot: WorkerSlot) {
-        for sample in self.living.remove(&slot).unwrap_or_default().samples {
-            if !matches!(sample.value, SampleValue::Gauge(_)) {
-                merge(&mut self.ended, sample);
-            }
+    pub fn ended(&mut self, slot: WorkerSlot, now_ms: Millis) {
+        for series in self.numbers.remove(&slot).unwrap_or_default().values() {
+            end(&mut self.series, series, slot, now_ms + ORPHANED_MS);
         }
     }
 
-    /// Everything, each series once.
-    pub fn merged(&self) -> BTreeMap<Series, SampleValue> {
-        let mut all = self.ended.clone();
-        for figures in self.living.values() {
-            for sample in &figures.samples {
-                merge(&mut all, sample.clone());
-            }
-        }
-        all
+    /// Everything, each series once, without what has expired.
+    pub fn merged(&mut self, now_ms: Millis) -> BTreeMap<Arc<Series>, SampleValue> {
+        self.series.retain(|_, entry| entry.until_ms.is_none_or(|until| now_ms < until));
+        let all = self.series.iter();
+        all.filter_map(|(series, entry)| Some((Arc::clone(series), entry.sum()?))).collect()
     }
 }
 
-fn merge(into: &mut BTreeMap<Series, SampleValue>, sample: Sample) {
-    let series = Series { name: sample.name, labels: sample.labels };
-    match into.get_mut(&series) {
-        Some(sum) => add(sum, &sample.value),
-        None => {
-            into.insert(series, sample.value);
+/// The slot's share of a series becomes history.
+fn end(
+    all: &mut BTreeMap<Arc<Series>, Entry>,
+    series: &Arc<Series>,
+    slot: WorkerSlot,
+    until_ms: Millis,
+) {
+    let Some(entry) = all.get_mut(series) else { return };
+    let last = entry.living.remove(&slot);
+    if let Some(value) = last.filter(|value| !matches!(value, SampleValue::Gauge(_))) {
+        match &mut entry.ended {
+            Some(sum) => add(sum, &value),
+            None => entry.ended = Some(value),
         }
+    }
+    if entry.living.is_empty() {
+        entry.until_ms = Some(until_ms);
+        if entry.ended.is_none() {
+            all.remove(series);
+        }
+    }
+}
+
+impl Entry {
+    fn sum(&self) -> Option<SampleValue> {
+        let mut values = self.ended.iter().chain(self.living.values());
+        let mut sum = values.next()?.clone();
+        values.for_each(|value| add(&mut sum, value));
+        Some(sum)
     }
 }
 
@@ -80,88 +135,5 @@ fn add(sum: &mut SampleValue, value: &SampleValue) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use SampleValue::{Counter, Gauge, Histogram};
-    use proptest::prelude::*;
-
-    const ONE: WorkerSlot = WorkerSlot(0);
-    const TWO: WorkerSlot = WorkerSlot(1);
-
-    fn figures<const N: usize>(samples: [(&str, SampleValue); N]) -> Figures {
-        let sample = |(name, value): (&str, _)| Sample { name: name.into(), labels: vec![], value };
-        Figures { samples: samples.into_iter().map(sample).collect() }
-    }
-
-    fn value(store: &FigureStore, name: &str) -> Option<SampleValue> {
-        store.merged().get(&Series { name: name.into(), labels: vec![] }).cloned()
-    }
-
-    #[test]
-    fn workers_are_added_and_the_newest_report_replaces_the_older() {
-        let mut store = FigureStore::default();
-        store.heard(ONE, figures([("requests", Counter(1))]));
-        store.heard(ONE, figures([("requests", Counter(5)), ("open", Gauge(2.0))]));
-        store.heard(TWO, figures([("requests", Counter(7)), ("open", Gauge(1.0))]));
-        assert_eq!(value(&store, "requests"), Some(Counter(12)));
-        assert_eq!(value(&store, "open"), Some(Gauge(3.0)));
-    }
-
-    #[test]
-    fn counts_survive_their_process_and_gauges_do_not() {
-        let histogram = |count, sum| Histogram { buckets: vec![count, 0], sum };
-        let mut store = FigureStore::default();
-        let first = [("n", Counter(5)), ("g", Gauge(2.0)), ("h", histogram(3, 1.5))];
-        store.heard(ONE, figures(first));
-        store.ended(ONE);
-        assert_eq!(value(&store, "g"), None);
-        store.heard(ONE, figures([("n", Counter(1)), ("h", histogram(1, 0.5))]));
-        assert_eq!(value(&store, "n"), Some(Counter(6)));
-        assert_eq!(value(&store, "h"), Some(histogram(4, 2.0)));
-        store.ended(ONE);
-        store.ended(ONE);
-        assert_eq!(value(&store, "n"), Some(Counter(6)));
-    }
-
-    #[test]
-    fn values_that_do_not_fit_together_are_ignored() {
-        let mut store = FigureStore::default();
-        store.heard(
-            ONE,
-            figures([("a", Counter(5)), ("b", Histogram { buckets: vec![1], sum: 1.0 })]),
-        );
-        let other = Histogram { buckets: vec![1, 2], sum: 1.0 };
-        store.heard(TWO, figures([("a", Gauge(2.0)), ("b", other)]));
-        assert_eq!(value(&store, "a"), Some(Counter(5)));
-        assert_eq!(value(&store, "b"), Some(Histogram { buckets: vec![1], sum: 1.0 }));
-    }
-
-    proptest! {
-        /// Each step: a slot's process counts on, or ends and a new one starts from zero.
-        #[test]
-        fn a_merged_counter_never_goes_back(
-            walk in proptest::collection::vec((0..3_u16, proptest::option::of(0..100_u64)), 1..100)
-        ) {
-            let (mut store, mut counts, mut last) = (FigureStore::default(), [0; 3], 0);
-            for (slot, more) in walk {
-                let count = &mut counts[usize::from(slot)];
-                match more {
-                    Some(more) => {
-                        *count += more;
-                        store.heard(WorkerSlot(slot), figures([("n", Counter(*count))]));
-                    }
-                    None => {
-                        *count = 0;
-                        store.ended(WorkerSlot(slot));
-                    }
-                }
-                let now = match value(&store, "n") {
-                    Some(Counter(now)) => now,
-                    _ => 0,
-                };
-                prop_assert!(now >= last, "{now} after {last}");
-                last = now;
-            }
-        }
-    }
-}
+#[path = "figures/tests.rs"]
+mod tests;

@@ -178,7 +178,7 @@ mod tests {
         let (_link, mut worker, events) = open();
         let said = [
             FromWorker::ControlConnected(true),
-            FromWorker::Report { nonce: 3, figures: Figures::default() },
+            FromWorker::Report { nonce: 3, is_last: true, figures: Figures::default() },
         ];
         let mut bytes = Vec::new();
         for message in &said {

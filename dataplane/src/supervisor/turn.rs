@@ -126,6 +126,11 @@ impl Supervisor {
                 self.bring(index(peer.slot), slot::Event::LinkLost(peer.pid), now_ms);
             }
             Event::Worker(peer, WorkerNews::Exited(exit)) => self.bury(peer, exit, now_ms),
+            Event::ReopenLogs => {
+                for index in 0..self.seats.len() {
+                    self.send(index, &ToWorker::ReopenLogs, None, now_ms);
+                }
+            }
             Event::Signal(signal) => self.wish(Wish::Signal(signal), now_ms),
             Event::Question(question) => self.answer(question, now_ms),
         }
@@ -140,7 +145,7 @@ impl Supervisor {
         for reply in self.scrapes.due(now_ms) {
             let own = self.metrics.render(&self.board);
             // Whoever asked may have given up.
-            let _ = reply.send(Scrape { own, merged: self.figures.merged() });
+            let _ = reply.send(Scrape { own, merged: self.figures.merged(now_ms) });
         }
     }
 
@@ -186,9 +191,11 @@ impl Supervisor {
             FromWorker::ControlConnected(is_connected) => {
                 self.board.connected(index, is_connected);
             }
-            FromWorker::Report { nonce, figures } => {
-                self.figures.heard(peer.slot, figures);
-                self.scrapes.reported(peer.slot, nonce);
+            FromWorker::Report { nonce, is_last, figures } => {
+                self.figures.heard(peer.slot, figures, now_ms);
+                if is_last {
+                    self.scrapes.reported(peer.slot, nonce);
+                }
             }
         }
     }
@@ -226,7 +233,7 @@ impl Supervisor {
         if let Some(region) = &self.region {
             region.forget(peer.slot);
         }
-        self.figures.ended(peer.slot);
+        self.figures.ended(peer.slot, now_ms);
         self.scrapes.ended(peer.slot);
         self.board.ended(index, exit);
         if is_expected {

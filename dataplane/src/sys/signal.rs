@@ -1,11 +1,11 @@
-//! The signals that end the gateway, taken by one thread of their own instead of by handlers.
+//! The signals that the gateway acts on, taken by one thread of their own instead of by handlers.
 
 use std::io;
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
 
-/// A signal that asks the gateway to end.
+/// A signal that the gateway acts on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TermSignal {
     /// `SIGINT`, as from Ctrl-C.
@@ -24,6 +24,15 @@ impl TermSignal {
     }
 }
 
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// The end.
+    End(TermSignal),
+    /// Log files opened anew: `SIGUSR1`, as from whoever rotates them.
+    ReopenLogs,
+}
+
 /// The blocked signals. Whoever holds it waits for them.
 pub struct TermSignals(SigSet);
 
@@ -37,6 +46,7 @@ impl TermSignals {
         let mut set = SigSet::empty();
         set.add(Signal::SIGINT);
         set.add(Signal::SIGTERM);
+        set.add(Signal::SIGUSR1);
         set.thread_block()?;
         Ok(Self(set))
     }
@@ -45,11 +55,12 @@ impl TermSignals {
     ///
     /// # Errors
     /// The kernel's; none is known.
-    pub fn wait(&self) -> io::Result<TermSignal> {
+    pub fn wait(&self) -> io::Result<Request> {
         loop {
             match self.0.wait() {
-                Ok(Signal::SIGINT) => return Ok(TermSignal::Interrupt),
-                Ok(_) => return Ok(TermSignal::Terminate),
+                Ok(Signal::SIGINT) => return Ok(Request::End(TermSignal::Interrupt)),
+                Ok(Signal::SIGUSR1) => return Ok(Request::ReopenLogs),
+                Ok(_) => return Ok(Request::End(TermSignal::Terminate)),
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno.into()),
             }
@@ -67,13 +78,15 @@ mod tests {
     fn a_blocked_signal_is_waited_for_instead_of_ending_the_process() {
         let seen = thread::spawn(|| {
             let signals = TermSignals::block().unwrap();
-            for signal in [Signal::SIGTERM, Signal::SIGINT] {
+            for signal in [Signal::SIGTERM, Signal::SIGUSR1, Signal::SIGINT] {
                 raise(signal).unwrap();
             }
-            [signals.wait().unwrap(), signals.wait().unwrap()]
+            [(); 3].map(|()| signals.wait().unwrap())
         });
-        let mut seen = seen.join().unwrap().map(TermSignal::exit_code);
-        seen.sort_unstable();
-        assert_eq!(seen, [130, 143]);
+        let seen = seen.join().unwrap();
+        let ends = [TermSignal::Interrupt, TermSignal::Terminate].map(Request::End);
+        for wanted in ends.into_iter().chain([Request::ReopenLogs]) {
+            assert!(seen.contains(&wanted), "{wanted:?} in {seen:?}");
+        }
     }
 }

@@ -97,7 +97,7 @@ pub async fn serve<D: Wire>(
         Some(cluster) => cluster.connections.closed(finished.flags),
         None => serving.unrouted_connections.refused(finished.flags),
     }
-    finished.log();
+    finished.log(&serving.recording.load());
 }
 
 async fn forward<D: Wire>(

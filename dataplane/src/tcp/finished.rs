@@ -9,6 +9,8 @@ use fairway_shared::id::ClusterId;
 use super::exchange::{Arrival, Target};
 use crate::http::flag::Flags;
 use crate::listener::dispatch::Ends;
+use crate::telemetry::record::{self, Record};
+use crate::telemetry::recording::Recording;
 
 /// See the module. What never came stays absent.
 #[derive(Debug, Clone)]
@@ -24,7 +26,7 @@ pub struct Finished<'c> {
     /// The VirtualService that routed it; empty if none.
     pub origin: &'c str,
     /// Where it went.
-    pub cluster: Option<&'c ClusterId>,
+    pub cluster: Option<&'c Rc<ClusterId>>,
     /// The endpoint.
     pub upstream: Option<SocketAddr>,
     /// The gateway's own address towards it.
@@ -58,19 +60,36 @@ impl<'c> Finished<'c> {
         }
     }
 
-    /// Writes it down.
-    pub fn log(&self) {
+    /// Writes it down where somebody wants it.
+    pub fn log(&self, recording: &Recording) {
         tracing::debug!(
             remote = %self.ends.remote,
-            server_name = self.server_name.as_deref(),
             route = self.origin,
-            cluster = self.cluster.map(tracing::field::display),
-            upstream = self.upstream.map(tracing::field::display),
             flags = %self.flags,
-            received = self.received_bytes,
-            sent = self.sent_bytes,
             termination = self.termination,
             "connection ended"
         );
+        if !recording.wants_record(None) {
+            return;
+        }
+        let ends = record::Ends {
+            remote: self.ends.remote,
+            direct: self.ends.remote,
+            local: self.ends.local,
+        };
+        let record = Record {
+            ends: Some(ends),
+            server_name: self.server_name.clone(),
+            cluster: self.cluster.map(Rc::clone),
+            upstream: self.upstream,
+            upstream_local: self.upstream_local,
+            flags: self.flags,
+            termination: self.termination,
+            received_bytes: self.received_bytes,
+            sent_bytes: self.sent_bytes,
+            duration: self.duration,
+            ..Record::default()
+        };
+        recording.finish(&record, None);
     }
 }

@@ -2,11 +2,13 @@
 
 use std::cell::{Cell, RefCell};
 
-use fairway_shared::id::ClusterId;
-use fairway_shared::ipc::message::{Sample, SampleValue};
+use fairway_shared::ipc::message::SampleValue;
 use fairway_shared::metric::{self, Metric};
+use fairway_shared::snapshot::settings::StandardMetric;
 
-use super::requests::destination_labels;
+use super::destination::Destination;
+use super::labels::Shapes;
+use super::report::Reporter;
 use crate::http::flag::Flags;
 
 /// The connections of one cluster, or of none.
@@ -45,54 +47,54 @@ impl ConnectionFigures {
         (&self.received_bytes, &self.sent_bytes)
     }
 
-    /// As reported; `source` labels name the gateway itself. Nothing if there was no connection.
-    pub fn samples(&self, cluster: Option<&ClusterId>, source: &[(String, String)]) -> Vec<Sample> {
+    /// Tells how many there were. Nothing if there was none.
+    pub fn report(&self, destination: &Destination, shapes: &Shapes, to: &mut Reporter) {
         if self.opened.get() == 0 {
-            return Vec::new();
+            return;
         }
-        let sample = |metric: Metric, flags: Flags, count: u64| {
-            let mut labels = destination_labels(cluster, source);
-            let pair = |name: &str, value: String| (name.to_owned(), value);
-            labels.push(pair("request_protocol", "tcp".to_owned()));
-            labels.push(pair("response_flags", flags.to_string()));
-            labels.push(pair("connection_security_policy", "unknown".to_owned()));
-            let (name, value) = (metric.name.to_owned(), SampleValue::Counter(count));
-            Sample { name, labels, value }
+        let mut push = |standard, metric: Metric, flags: Flags, count| {
+            if let Some(labels) = shapes.labels(standard, || destination.connection(flags), &[]) {
+                to.push(metric.name, labels, SampleValue::Counter(count));
+            }
         };
-        let mut samples = vec![
-            sample(metric::TCP_OPENED, Flags::NONE, self.opened.get()),
-            sample(metric::TCP_RECEIVED_BYTES, Flags::NONE, self.received_bytes.get()),
-            sample(metric::TCP_SENT_BYTES, Flags::NONE, self.sent_bytes.get()),
-        ];
-        let closed = self.closed.borrow();
-        samples
-            .extend(closed.iter().map(|(flags, count)| sample(metric::TCP_CLOSED, *flags, *count)));
-        samples
+        let (received, sent) = (self.received_bytes.get(), self.sent_bytes.get());
+        let none = Flags::NONE;
+        push(StandardMetric::TcpOpenedConnections, metric::TCP_OPENED, none, self.opened.get());
+        push(StandardMetric::TcpReceivedBytes, metric::TCP_RECEIVED_BYTES, none, received);
+        push(StandardMetric::TcpSentBytes, metric::TCP_SENT_BYTES, none, sent);
+        for (flags, count) in &*self.closed.borrow() {
+            push(StandardMetric::TcpClosedConnections, metric::TCP_CLOSED, *flags, *count);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fairway_shared::ipc::message::Series;
 
     #[test]
     fn what_ended_is_counted_by_its_flags_and_nothing_is_said_of_nothing() {
         let figures = ConnectionFigures::default();
-        assert_eq!(figures.samples(None, &[]), []);
+        let (unknown, shapes) = (Destination::unknown(), Shapes::default());
+        let mut reporter = Reporter::default();
+        figures.report(&unknown, &shapes, &mut reporter);
+        assert_eq!(reporter.finish()[0].samples, []);
         figures.opened();
         figures.closed(Flags::NONE);
         figures.refused(Flags::NO_CLUSTER);
         let (received, sent) = figures.bytes();
         received.set(5);
         sent.set(7);
-        let samples = figures.samples(None, &[]);
-        let flags = |sample: &Sample| {
-            let found = sample.labels.iter().find(|(name, _)| name == "response_flags");
+        figures.report(&unknown, &shapes, &mut reporter);
+        let report = reporter.finish().remove(0);
+        let flags = |series: &Series| {
+            let found = series.labels.iter().find(|(name, _)| name == "response_flags");
             found.map(|(_, value)| value.clone()).unwrap()
         };
-        let found: Vec<_> = samples
-            .iter()
-            .map(|sample| (sample.name.as_str(), flags(sample), sample.value.clone()))
+        let pairs = report.defined.iter().zip(&report.samples);
+        let found: Vec<_> = pairs
+            .map(|(series, (_, value))| (series.name.as_str(), flags(series), value.clone()))
             .collect();
         let expected =
             |name, flags: &str, count| (name, flags.to_owned(), SampleValue::Counter(count));

@@ -37,10 +37,10 @@ use crate::listener::lives::Lives;
 use crate::region::Region;
 use crate::route::bound::BoundTable;
 use crate::tcp::buffers::Buffers;
-use crate::telemetry::connections::ConnectionFigures;
 use crate::telemetry::histogram::Histogram;
+use crate::telemetry::recording::Outputs;
 use crate::telemetry::report;
-use crate::telemetry::requests::RequestFigures;
+use crate::telemetry::worker::Telemetry;
 use crate::tls::accept::HandshakeFigures;
 
 /// How often idle upstream connections are looked at.
@@ -60,13 +60,11 @@ pub struct WorkerActor {
     bindings: Bindings,
     listeners: BTreeMap<SocketAddr, Slot>,
     applying: Option<Applying>,
-    unrouted: Rc<RequestFigures>,
-    unrouted_connections: Rc<ConnectionFigures>,
     buffers: Rc<Buffers>,
+    telemetry: Telemetry,
+    apply_seconds: Histogram,
     /// By bound address, for as long as the worker lives: a counter does not fall.
     handshakes: BTreeMap<SocketAddr, Rc<HandshakeFigures>>,
-    apply_seconds: Histogram,
-    source_labels: Vec<(String, String)>,
     region: Option<Rc<Region>>,
     stop: Rc<Notify>,
 }
@@ -107,11 +105,10 @@ impl WorkerActor {
         outbox: Outbox,
         offers: Receiver<Arc<Prepared>>,
         region: Option<Rc<Region>>,
+        outputs: Outputs,
         stop: Rc<Notify>,
     ) -> Self {
-        let source_labels = report::source_labels(&settings.node);
         Self {
-            settings,
             outbox,
             offers,
             verdicts: None,
@@ -120,12 +117,11 @@ impl WorkerActor {
             bindings: Bindings::default(),
             listeners: BTreeMap::new(),
             applying: None,
-            unrouted: Rc::default(),
-            unrouted_connections: Rc::default(),
             buffers: Rc::default(),
-            handshakes: BTreeMap::new(),
+            telemetry: Telemetry::new(Arc::clone(&settings), outputs),
+            settings,
             apply_seconds: Histogram::new(report::APPLY_BOUNDS),
-            source_labels,
+            handshakes: BTreeMap::new(),
             region,
             stop,
         }
@@ -167,6 +163,8 @@ impl WorkerActor {
     fn swap(&mut self, ctx: &mut Context<Self>) {
         let Some(mut applying) = self.applying.take() else { return };
         let begun = Instant::now();
+        let settings = &applying.prepared.snapshot.settings;
+        self.telemetry.apply(settings, self.clusters.values());
         self.bindings.bind(&applying.plan, &applying.prepared, &self.clusters);
         for (address, id) in &applying.plan.addresses {
             let Some(listener) = self.bindings.listener(id) else { continue };
@@ -210,7 +208,9 @@ impl WorkerActor {
             .collect();
         gone.into_iter().for_each(|address| self.release(address, ctx));
         for id in &plan.stop {
-            self.clusters.remove(id);
+            if let Some(gone) = self.clusters.remove(id) {
+                self.telemetry.retire(&gone);
+            }
         }
         let tables = self.bindings.retain(&prepared);
         self.retire(tables, ctx);
@@ -276,10 +276,11 @@ impl WorkerActor {
                         .server_header
                         .as_deref()
                         .and_then(|value| HeaderValue::from_str(value).ok()),
-                    unrouted: Rc::clone(&self.unrouted),
-                    unrouted_connections: Rc::clone(&self.unrouted_connections),
+                    unrouted_connections: Rc::clone(&self.telemetry.unrouted_connections),
                     buffers: Rc::clone(&self.buffers),
                     drain: Duration::from_millis(u64::from(self.settings.drain_ms)),
+                    unrouted: Rc::clone(&self.telemetry.unrouted),
+                    recording: self.telemetry.recording(),
                     handshakes: Rc::clone(self.handshakes.entry(bound).or_default()),
                     random: RefCell::default(),
                 });
@@ -325,19 +326,26 @@ impl WorkerActor {
         ctx.spawn(drained.into_actor(self));
     }
 
-    fn report(&self, nonce: u64) {
-        let mut figures = report::Collector::new(&self.source_labels);
-        figures.unrouted(&self.unrouted);
-        figures.unrouted_connections(&self.unrouted_connections);
-        self.clusters.values().for_each(|cluster| figures.cluster(cluster));
-        self.handshakes.iter().for_each(|(bound, ended)| figures.handshakes(*bound, ended));
-        for slot in self.listeners.values() {
-            if let SlotState::Open { bound, lives, .. } = &slot.state {
-                figures.listener(*bound, lives.count());
-            }
+    fn report(&mut self, nonce: u64) {
+        if self.outbox.is_crowded() {
+            return; // what changed is told as soon as the supervisor reads again
         }
-        figures.push(metric::SNAPSHOT_APPLY.name, vec![], self.apply_seconds.sample());
-        self.outbox.send(&FromWorker::Report { nonce, figures: figures.finish() });
+        let (listeners, apply_seconds) = (&self.listeners, &self.apply_seconds);
+        let handshakes = &self.handshakes;
+        let mut parts = self.telemetry.report(self.clusters.values(), |reporter| {
+            for slot in listeners.values() {
+                if let SlotState::Open { bound, lives, .. } = &slot.state {
+                    reporter.listener(*bound, lives.count());
+                }
+            }
+            handshakes.iter().for_each(|(bound, ended)| reporter.handshakes(*bound, ended));
+            reporter.push(metric::SNAPSHOT_APPLY.name, vec![], apply_seconds.sample());
+        });
+        let last = parts.pop().unwrap_or_default();
+        let all = parts.into_iter().map(|figures| (figures, false)).chain([(last, true)]);
+        for (figures, is_last) in all {
+            self.outbox.send(&FromWorker::Report { nonce, is_last, figures });
+        }
     }
 }
 
@@ -392,6 +400,7 @@ impl Handler<FromSupervisor> for WorkerActor {
                 self.granted(wanted, Err(reason), ctx);
             }
             (ToWorker::ReportWanted { nonce }, _) => self.report(nonce),
+            (ToWorker::ReopenLogs, _) => self.telemetry.reopen_logs(),
             (ToWorker::Drain { deadline_ms }, _) => {
                 self.drain(Duration::from_millis(u64::from(deadline_ms)), ctx);
             }

@@ -17,6 +17,7 @@ use crate::black_box::writer as black_box;
 use crate::clock;
 use crate::region::Region;
 use crate::sys::fd_pass::worker_socket_from_env;
+use crate::telemetry::recording::Outputs;
 
 /// Snapshots on their way from the helper thread: one is offered at a time.
 const OFFERS_MAX: usize = 1;
@@ -61,8 +62,15 @@ async fn serve(link: Link, settings: Arc<WorkerSettings>, region: Option<OwnedFd
     let (offers, offered) = crossbeam_channel::bounded(OFFERS_MAX);
     let stop = Rc::new(Notify::new());
     let region = region.and_then(|fd| open_region(fd, &settings));
-    let worker =
-        WorkerActor::new(Arc::clone(&settings), outbox.clone(), offered, region, Rc::clone(&stop));
+    let outputs = Outputs::default();
+    let worker = WorkerActor::new(
+        Arc::clone(&settings),
+        outbox.clone(),
+        offered,
+        region,
+        outputs.clone(),
+        Rc::clone(&stop),
+    );
     let worker = worker.start();
     let (subscriber, verdicts) = Subscriber::new(settings, offers, worker.clone().recipient());
     worker.do_send(AnswerTo(verdicts));
@@ -75,6 +83,7 @@ async fn serve(link: Link, settings: Arc<WorkerSettings>, region: Option<OwnedFd
         error = carry(link, outbox, worker) => tracing::error!("{error}: ending"),
         () = stop.notified() => {}
     }
+    outputs.logs.close();
 }
 
 /// Without what workers share each counts for itself, which is better than not to serve.

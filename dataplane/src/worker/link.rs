@@ -197,6 +197,11 @@ impl Outbox {
         self.changed.notify_one();
     }
 
+    /// So much waits that reports had better wait too.
+    pub fn is_crowded(&self) -> bool {
+        self.bytes.borrow().len() > OUTBOX_BYTES_MAX / 4
+    }
+
     fn is_empty(&self) -> bool {
         self.bytes.borrow().is_empty()
     }

@@ -17,7 +17,7 @@ use fairway_dataplane::sys::fd_pass::{recv_with_fds, worker_socket_from_env};
 use fairway_shared::id::{SnapshotVersion, WorkerSlot};
 use fairway_shared::ipc::codec;
 use fairway_shared::ipc::message::{
-    BoundListener, Figures, FromWorker, Sample, SampleValue, SnapshotSource, ToWorker,
+    BoundListener, Figures, FromWorker, SampleValue, Series, SnapshotSource, ToWorker,
 };
 use http::Request;
 
@@ -86,6 +86,7 @@ impl Fake {
                 self.say(&applied(bound));
             }
             ToWorker::ListenerRefused { reason, .. } => panic!("refused: {reason}"),
+            ToWorker::ReopenLogs => {}
             ToWorker::ReportWanted { nonce } => self.report(nonce),
             ToWorker::Drain { .. } => return self.is_obedient,
             ToWorker::ListenerLent { owner, .. } => self.lent.push((owner, socket())),
@@ -122,12 +123,17 @@ impl Fake {
     }
 
     fn report(&mut self, nonce: u64) {
-        let requests = Sample {
+        let requests = Series {
+            number: 0,
             name: "istio_requests_total".into(),
             labels: vec![("response_code".into(), "200".into())],
-            value: SampleValue::Counter(self.requests),
         };
-        self.say(&FromWorker::Report { nonce, figures: Figures { samples: vec![requests] } });
+        let figures = Figures {
+            defined: vec![requests],
+            samples: vec![(0, SampleValue::Counter(self.requests))],
+            retired: vec![],
+        };
+        self.say(&FromWorker::Report { nonce, is_last: true, figures });
     }
 
     fn say(&mut self, message: &FromWorker) {

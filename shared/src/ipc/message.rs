@@ -134,6 +134,10 @@ pub struct WorkerSettings {
     pub log_level: String,
     /// Content hashes of snapshots that crashed their workers: not to be applied.
     pub condemned: Vec<[u8; 32]>,
+    /// What the command line says of access logs.
+    pub access_log: AccessLogFlag,
+    /// `host:port` of a Zipkin collector, in place of the snapshot's collector.
+    pub zipkin: Option<String>,
 }
 
 /// Random bytes that only the gateway's own processes know.
@@ -155,6 +159,18 @@ impl WorkerSettings {
             None => resolved,
         }
     }
+}
+
+/// `--access-log`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+pub enum AccessLogFlag {
+    /// Not given: the snapshot decides.
+    #[default]
+    Unset,
+    /// `off`: none.
+    Off,
+    /// A path; `-` has become `/dev/stdout`.
+    File(String),
 }
 
 /// Supervisor to worker. `RegionShared`, `Configure`, `ListenerGranted` and `ListenerLent` bring one
@@ -184,6 +200,8 @@ pub enum ToWorker {
         /// Chosen by the supervisor.
         nonce: u64,
     },
+    /// Open access logs anew: they were rotated.
+    ReopenLogs,
     /// Stop accepting, finish what runs, exit 0.
     Drain {
         /// From now, in milliseconds.
@@ -239,7 +257,9 @@ pub enum FromWorker {
     Report {
         /// Of the request answered; 0 = unasked.
         nonce: u64,
-        /// Figures since the worker started.
+        /// No further part of this report follows.
+        is_last: bool,
+        /// What changed since the report before.
         figures: Figures,
     },
 }
@@ -273,22 +293,27 @@ pub struct BoundListener {
     pub problem: Option<String>,
 }
 
-/// A worker's figures since it started. Monotonic within one process but for the gauges.
+/// A worker's figures that changed. Values count from its start; each series is named once and
+/// has a number from then on.
 #[derive(Debug, Clone, Default, PartialEq, Encode, Decode)]
 pub struct Figures {
-    /// Samples, each series once.
-    pub samples: Vec<Sample>,
+    /// Series that are told for the first time.
+    pub defined: Vec<Series>,
+    /// Numbers of series, and their values.
+    pub samples: Vec<(u32, SampleValue)>,
+    /// Numbers of series that are over.
+    pub retired: Vec<u32>,
 }
 
-/// One series.
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
-pub struct Sample {
+/// A series and its number in this process.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Series {
+    /// Never used again for another.
+    pub number: u32,
     /// Metric name, from [`crate::metric`].
     pub name: String,
     /// Label names and values, in the order of the metric's definition.
     pub labels: Vec<(String, String)>,
-    /// Its value.
-    pub value: SampleValue,
 }
 
 /// The value of a series.
