@@ -201,6 +201,13 @@ fn add_destinations(
         }
         forward.destinations.push(to.destination);
     }
+    let is_said = http.retries.as_ref().is_some_and(|r| r.retry_ignore_previous_hosts.is_some());
+    let hashes = forward.destinations.iter().any(|to| to.hash.is_some());
+    // A key belongs to one endpoint, so another is not sought unless the route says so
+    // (Istio contract 2.9).
+    if let Some(retry) = forward.retry.as_mut().filter(|_| hashes && !is_said) {
+        Arc::make_mut(retry).ignore_previous_hosts = false;
+    }
     if decided.is_some() {
         let rewrite = forward.rewrite.get_or_insert(Rewrite { path: None, authority: None });
         rewrite.authority = decided;

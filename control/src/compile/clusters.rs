@@ -7,16 +7,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fairway_shared::id::{ClusterId, ListenerId, RouteTableId};
-use fairway_shared::snapshot::cluster::{Balancer, Cluster, UpstreamProtocol};
+use fairway_shared::snapshot::cluster::{
+    Balancer, Cluster, Limits, TcpKeepalive, UpstreamProtocol,
+};
 use fairway_shared::snapshot::listener::Listener;
 use fairway_shared::snapshot::route::{RouteAction, RouteTable};
 
 use super::World;
 use super::index::{external_name, port_numbered};
 use super::mesh::Mesh;
-use super::quantities::whole_ms;
-use super::rules::Policy;
-use crate::object::destination_rule::{ConnectionPool, HttpPool, TcpPool};
+use super::policy::{Blocks, Pool};
+use super::rules::Rule;
 use crate::object::service::ServicePort;
 
 /// How long a pooled connection idles where no rule says otherwise.
@@ -52,66 +53,84 @@ pub(super) fn cluster(world: &World<'_>, id: &ClusterId) -> Option<Cluster> {
     let rule = world.rules.effective(&id.service.host, &service.object.meta.namespace);
     let subset = match (id.subset.as_str(), rule) {
         ("", _) => None,
-        (name, rule) => Some(*rule?.subsets.get(name)?),
+        (name, rule) => Some(rule?.subsets.get(name)?),
     };
-    let policy = rule.map(|rule| Policy::compose(rule, subset, port.port)).unwrap_or_default();
     let labels = subset.map(|subset| subset.labels.clone()).unwrap_or_default();
-    Some(under_policy(&world.mesh, policy, port, labels))
+    let blocks = Rule::blocks(rule, subset, port.port, &world.mesh.blocks);
+    Some(under_policy(
+        world,
+        id,
+        port,
+        Cluster { labels, ..read_blocks(&blocks, &world.mesh) },
+        &blocks,
+    ))
 }
 
-fn under_policy(
-    mesh: &Mesh<'_>,
-    policy: Policy<'_>,
-    port: &ServicePort,
-    labels: BTreeMap<String, String>,
-) -> Cluster {
-    let empty = ConnectionPool::default();
-    let pool = policy.connection_pool.unwrap_or(&empty);
-    let (tcp, http) = (pool.tcp.as_ref(), pool.http.as_ref());
+/// What the blocks say, wherever the gateway and whatever the service.
+fn read_blocks(blocks: &Blocks, mesh: &Mesh<'_>) -> Cluster {
+    let empty = Pool::default();
+    let pool = blocks.pool.as_deref().unwrap_or(&empty);
+    let balancing = blocks.balancing.as_deref();
+    let outlier = blocks.outlier.as_deref();
     Cluster {
-        labels,
-        balancer: balancer(policy.load_balancer.map_or("", |balancer| &balancer.simple)),
-        protocol: protocol(mesh, port, http),
-        connect_timeout_ms: connect_timeout_ms(mesh, tcp),
-        tcp_keepalive: mesh.tcp_keepalive,
-        idle_timeout_ms: idle_timeout_ms(tcp, http),
-        max_requests_per_connection: http.map_or(0, |http| http.max_requests_per_connection),
+        balancer: balancing.map_or(Balancer::LeastRequest, |balancing| balancing.balancer),
+        warmup: balancing.and_then(|balancing| balancing.warmup),
+        panic_threshold_pct: outlier.map_or(0, |outlier| outlier.panic_threshold_pct),
+        connect_timeout_ms: pool.connect_timeout_ms.unwrap_or(mesh.connect_timeout_ms),
+        idle_timeout_ms: idle_timeout_ms(pool),
+        max_connection_duration_ms: pool.max_connection_duration_ms,
+        max_requests_per_connection: pool.max_requests_per_connection,
+        tcp_keepalive: keepalive(pool.keepalive, mesh.tcp_keepalive),
+        max_concurrent_streams: pool.max_concurrent_streams,
+        http2_keepalive: pool.http2_keepalive,
+        limits: Limits { retry_budget: blocks.retry_budget, ..pool.limits },
+        outlier: outlier.map(|outlier| outlier.policy.clone()),
+        proxy_protocol: blocks.proxy_protocol,
         ..Cluster::default()
     }
 }
 
-fn balancer(simple: &str) -> Balancer {
-    match simple {
-        "RANDOM" => Balancer::Random,
-        "ROUND_ROBIN" => Balancer::RoundRobin,
-        _ => Balancer::LeastRequest,
+/// The rest: what depends on the service and on where the gateway is.
+fn under_policy(
+    world: &World<'_>,
+    id: &ClusterId,
+    port: &ServicePort,
+    cluster: Cluster,
+    blocks: &Blocks,
+) -> Cluster {
+    let of_rule = blocks.balancing.as_ref().and_then(|balancing| balancing.locality.clone());
+    let locality = of_rule.as_ref().unwrap_or(&world.mesh.locality);
+    Cluster {
+        protocol: protocol(&world.mesh, port, blocks.pool.as_deref()),
+        locality: locality.policy(&world.place, cluster.outlier.is_some()),
+        tls: blocks.tls.as_ref().and_then(|tls| tls.of_cluster(id, &[])),
+        ..cluster
     }
 }
 
-fn connect_timeout_ms(mesh: &Mesh<'_>, tcp: Option<&TcpPool>) -> u32 {
-    let written = tcp.and_then(|tcp| tcp.connect_timeout.as_deref());
-    match written.and_then(|text| whole_ms(text).ok()) {
-        Some(ms) => u32::try_from(ms).unwrap_or(u32::MAX),
-        None => mesh.connect_timeout_ms,
-    }
+/// The rule's numbers come before the mesh's; either switches it on.
+fn keepalive(rule: Option<TcpKeepalive>, mesh: Option<TcpKeepalive>) -> Option<TcpKeepalive> {
+    let (Some(own), Some(mesh)) = (rule, mesh) else { return rule.or(mesh) };
+    Some(TcpKeepalive {
+        probes: own.probes.or(mesh.probes),
+        time_secs: own.time_secs.or(mesh.time_secs),
+        interval_secs: own.interval_secs.or(mesh.interval_secs),
+    })
 }
 
 /// The HTTP pool's, else the TCP pool's; zero is never.
-fn idle_timeout_ms(tcp: Option<&TcpPool>, http: Option<&HttpPool>) -> Option<u64> {
-    let written = http
-        .and_then(|http| http.idle_timeout.as_deref())
-        .or_else(|| tcp.and_then(|tcp| tcp.idle_timeout.as_deref()));
-    let ms = written.and_then(|text| whole_ms(text).ok()).unwrap_or(DEFAULT_IDLE_TIMEOUT_MS);
+fn idle_timeout_ms(pool: &Pool) -> Option<u64> {
+    let ms = pool.http_idle_ms.or(pool.tcp_idle_ms).unwrap_or(DEFAULT_IDLE_TIMEOUT_MS);
     (ms > 0).then_some(ms)
 }
 
 /// A rule's `DO_NOT_UPGRADE` keeps the mesh from upgrading, not a port from saying HTTP/2.
-fn protocol(mesh: &Mesh<'_>, port: &ServicePort, http: Option<&HttpPool>) -> UpstreamProtocol {
-    match http {
-        Some(http) if http.use_client_protocol => UpstreamProtocol::FromClient,
-        Some(http) if http.h2_upgrade_policy == "UPGRADE" => UpstreamProtocol::Http2,
+fn protocol(mesh: &Mesh<'_>, port: &ServicePort, pool: Option<&Pool>) -> UpstreamProtocol {
+    match pool {
+        Some(pool) if pool.use_client_protocol => UpstreamProtocol::FromClient,
+        Some(pool) if pool.upgrades_to_http2 == Some(true) => UpstreamProtocol::Http2,
         _ if speaks_http2(port) => UpstreamProtocol::Http2,
-        Some(http) if http.h2_upgrade_policy == "DO_NOT_UPGRADE" => UpstreamProtocol::Http1,
+        Some(pool) if pool.upgrades_to_http2 == Some(false) => UpstreamProtocol::Http1,
         _ if mesh.upgrades_to_http2 => UpstreamProtocol::Http2,
         _ => UpstreamProtocol::Http1,
     }

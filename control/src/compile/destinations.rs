@@ -3,8 +3,10 @@
 //!
 //! What is missing is reported and the key stays: such a request is answered 503 `NC`.
 
+use std::sync::Arc;
+
 use fairway_shared::id::{ClusterId, ServicePort};
-use fairway_shared::snapshot::route::{Destination, HeaderEdits, Mirror, Share};
+use fairway_shared::snapshot::route::{Destination, HashKey, HeaderEdits, Mirror, Share};
 
 use super::World;
 use super::findings::{DEPRECATED, FieldPath, NOT_FOUND, PORT_NEEDED, Scope};
@@ -54,6 +56,19 @@ impl<'a> Resolver<'_, 'a> {
             }
         }
         ClusterId { service: service_port, subset: to.subset.clone() }
+    }
+
+    /// What the rule in force hashes of a request to a destination.
+    pub(super) fn hash(
+        &self,
+        to: &object::Destination,
+        cluster: &ClusterId,
+    ) -> Option<Arc<HashKey>> {
+        let host = &cluster.service.host;
+        let service = self.world.index.service(host)?;
+        let rule = self.world.rules.effective(host, &service.object.meta.namespace)?;
+        let named = to.port.as_ref().and_then(|port| u16::try_from(port.number).ok());
+        rule.hash(&cluster.subset, named).cloned()
     }
 
     /// The full host and its Service; an ExternalName gives way to the name it stands for.
@@ -177,7 +192,8 @@ pub(super) fn read_destinations(
         }
         let weight = if is_weighted { u32::try_from(to.weight).unwrap_or_default() } else { 1 };
         let Some(cluster) = cluster.filter(|_| weight > 0) else { continue };
-        let destination = Destination { cluster, weight, headers: plan.ops, hash: None };
+        let hash = to.destination.as_ref().and_then(|written| resolver.hash(written, &cluster));
+        let destination = Destination { cluster, weight, headers: plan.ops, hash };
         kept.push(WeightedDestination { destination, authority: plan.authority });
     }
     kept

@@ -22,6 +22,10 @@ pub(super) const DEPRECATED: &str = "IST0002";
 pub(super) const PORT_NEEDED: &str = "IST0112";
 /// A schema rule warns, the object serves.
 pub(super) const DUBIOUS: &str = "IST0133";
+/// Upstream TLS that names no authorities.
+pub(super) const NO_AUTHORITIES: &str = "IST0128";
+/// The same in a port's settings.
+pub(super) const NO_PORT_AUTHORITIES: &str = "IST0129";
 /// A route that no request can reach.
 pub(super) const UNREACHABLE: &str = "IST0130";
 /// No host of the VirtualService fits its Gateway.
@@ -83,6 +87,8 @@ pub(super) enum FieldPath {
     Spec,
     /// MeshConfig.
     Mesh,
+    /// `defaultTrafficPolicy` of MeshConfig.
+    MeshPolicy,
     /// One address of an EndpointSlice or Endpoints object.
     Endpoint,
     /// `spec.servers[i]`.
@@ -122,6 +128,7 @@ impl Display for FieldPath {
         match self {
             Self::Metadata => f.write_str("metadata"),
             Self::Mesh => f.write_str("mesh"),
+            Self::MeshPolicy => f.write_str("mesh.defaultTrafficPolicy"),
             Self::Spec => f.write_str("spec"),
             Self::Endpoint => f.write_str("endpoint"),
             Self::Server(i) => write!(f, "spec.servers[{i}]"),
@@ -166,6 +173,11 @@ impl Scope<'_> {
     pub(super) fn invalid(&mut self, field: &str, problem: impl Display, remedy: &str) {
         self.broken = true;
         self.report((Severity::Error, INVALID), field, problem, remedy);
+    }
+
+    /// Which part of the object is at hand.
+    pub(super) fn path(&self) -> FieldPath {
+        self.path
     }
 
     /// What is at hand will be left out because a part of it was.

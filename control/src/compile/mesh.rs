@@ -9,10 +9,11 @@ use fairway_shared::snapshot::route::RetryPolicy;
 use super::findings::{DUBIOUS, FieldPath, Findings, Scope};
 use super::index::{Index, Named, ROOT_NAMESPACE};
 use super::names::export_to_problem;
-use super::quantities::{positive_ms, read_ms};
+use super::policy::{Blocks, LocalitySetting, read_keepalive, read_locality, read_policy};
+use super::quantities::positive_ms;
 use super::retries::{default_policy, read_retries};
 use crate::object::Object;
-use crate::object::mesh::{MeshConfig, MeshKeepalive};
+use crate::object::mesh::MeshConfig;
 
 /// Wait for an upstream connection where nothing says otherwise, in milliseconds.
 const CONNECT_TIMEOUT_MS: u32 = 10_000;
@@ -25,6 +26,10 @@ pub(super) struct Mesh<'a> {
     pub(super) connect_timeout_ms: u32,
     /// For upstream connections.
     pub(super) tcp_keepalive: Option<TcpKeepalive>,
+    /// Connection pool and ejection where no rule has them; the other blocks are never set.
+    pub(super) blocks: Blocks,
+    /// Where neither a rule nor a Service says which endpoints come first.
+    pub(super) locality: LocalitySetting,
     /// Upstreams that do not say what they speak are called with HTTP/2.
     pub(super) upgrades_to_http2: bool,
     /// Shared by all routes without `retries`; `None` = they are not retried.
@@ -46,6 +51,8 @@ impl<'a> Mesh<'a> {
             config: index.mesh(),
             connect_timeout_ms: CONNECT_TIMEOUT_MS,
             tcp_keepalive: None,
+            blocks: Blocks::default(),
+            locality: LocalitySetting::default(),
             upgrades_to_http2: false,
             default_retry: Some(Arc::new(default_policy())),
             proxy_protocol: false,
@@ -64,7 +71,9 @@ impl<'a> Mesh<'a> {
         {
             self.connect_timeout_ms = u32::try_from(ms).unwrap_or(u32::MAX);
         }
-        self.tcp_keepalive = config.tcp_keepalive.as_ref().map(|keep| read_keepalive(keep, scope));
+        self.tcp_keepalive =
+            config.tcp_keepalive.as_ref().map(|keep| read_keepalive(keep, "tcpKeepalive", scope));
+        self.take_in_policy(scope);
         self.upgrades_to_http2 = one_of(
             &config.h2_upgrade_policy,
             "h2UpgradePolicy",
@@ -92,16 +101,46 @@ impl<'a> Mesh<'a> {
     }
 }
 
+impl Mesh<'_> {
+    /// What is wrong counts as not written.
+    fn take_in_policy(&mut self, scope: &mut Scope<'_>) {
+        if let Some(setting) = &self.config.locality_lb_setting {
+            let mut part = scope.part(FieldPath::Mesh);
+            let setting = read_locality(setting, "", &mut part);
+            if !part.is_broken() {
+                self.locality = setting;
+            }
+        }
+        let Some(policy) = &self.config.default_traffic_policy else { return };
+        let mut part = scope.part(FieldPath::MeshPolicy);
+        let read = read_policy(policy, |_| FieldPath::MeshPolicy, &mut part);
+        if part.is_broken() {
+            return;
+        }
+        let base = read.into_base();
+        for (field, is_set) in [
+            ("loadBalancer", base.balancing.is_some()),
+            ("tls", base.tls.is_some()),
+            ("proxyProtocol", base.proxy_protocol.is_some()),
+            ("retryBudget", base.retry_budget.is_some()),
+            ("portLevelSettings", !policy.port_level_settings.is_empty()),
+        ] {
+            if is_set {
+                part.ignored(field);
+            }
+        }
+        self.blocks = Blocks { pool: base.pool, outlier: base.outlier, ..Blocks::default() };
+    }
+}
+
 /// Fields that are read but that nothing acts on.
 fn say_not_in_force(config: &MeshConfig, scope: &mut Scope<'_>) {
     let topology = &config.default_config.gateway_topology;
     for (field, is_set) in [
-        ("tcpKeepalive", config.tcp_keepalive.is_some()),
         ("accessLogFile", !config.access_log_file.is_empty()),
         ("defaultProviders.accessLogging", !config.default_providers.access_logging.is_empty()),
         ("defaultProviders.tracing", !config.default_providers.tracing.is_empty()),
         ("defaultConfig.tracing", config.default_config.tracing.is_some()),
-        ("localityLbSetting", config.locality_lb_setting.is_some()),
         ("tlsDefaults", config.tls_defaults.is_some()),
         ("defaultConfig.proxyHeaders", config.default_config.proxy_headers.is_some()),
         ("defaultConfig.gatewayTopology.proxyProtocol", topology.proxy_protocol.is_some()),
@@ -133,18 +172,6 @@ fn check_place(
     } else {
         let remedy = &format!("move it to namespace {ROOT_NAMESPACE}");
         scope.warn(DUBIOUS, "", "has no effect in this namespace", remedy);
-    }
-}
-
-fn read_keepalive(keepalive: &MeshKeepalive, scope: &mut Scope<'_>) -> TcpKeepalive {
-    let mut secs = |text: &Option<String>, field: &str| {
-        let ms = read_ms(text.as_deref()?, field, scope)?;
-        Some(u32::try_from(ms.div_ceil(1_000)).unwrap_or(u32::MAX))
-    };
-    TcpKeepalive {
-        probes: (keepalive.probes > 0).then_some(keepalive.probes),
-        time_secs: secs(&keepalive.time, "tcpKeepalive.time"),
-        interval_secs: secs(&keepalive.interval, "tcpKeepalive.interval"),
     }
 }
 

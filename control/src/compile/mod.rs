@@ -35,10 +35,13 @@ mod mesh;
 mod names;
 mod opaque;
 mod patterns;
+mod places;
+mod policy;
 mod ports;
 mod quantities;
 mod regexes;
 pub mod render;
+mod render_cluster;
 mod render_route;
 mod render_settings;
 mod replies;
@@ -65,6 +68,7 @@ use findings::{EMPTY_SUBSET, FieldPath, Findings};
 pub(crate) use index::is_subset;
 use index::{Index, port_numbered};
 use mesh::Mesh;
+use policy::GatewayPlace;
 use rules::Rules;
 use virtual_hosts::Bindings;
 
@@ -83,6 +87,8 @@ struct World<'a> {
     rules: Rules<'a>,
     /// What holds where objects say nothing.
     mesh: Mesh<'a>,
+    /// Where the gateway pod runs.
+    place: GatewayPlace,
 }
 
 /// Compiles a whole configuration. No I/O, no clock, no chance: equal config sets give equal
@@ -92,7 +98,8 @@ pub fn compile(config: &ConfigSet) -> Compiled {
     let index = Index::new(config);
     let rules = Rules::new(&index, &mut findings);
     let mesh = Mesh::read(&index, &mut findings);
-    let world = World { index, rules, mesh };
+    let place = places::of_gateway(&index);
+    let world = World { index, rules, mesh, place };
     let gateways = gateways::read_gateways(&world.index, &mut findings);
     let services = virtual_services::read_virtual_services(&world, &mut findings);
     virtual_hosts::check_bindings(&services, &gateways, &mut findings);

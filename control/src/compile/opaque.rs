@@ -2,19 +2,20 @@
 //! servers (Istio contract 2.11, 9.3).
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use fairway_shared::id::ClusterId;
 use fairway_shared::matching::covers;
 use fairway_shared::snapshot::listener::{TcpDestination, TcpRoute};
+use fairway_shared::snapshot::route::HashKey;
 
 use super::World;
 use super::destinations::{Resolver, SERVER_PORT, WEIGHT_SUM_MAX};
 use super::findings::{DUBIOUS, FieldPath, Scope};
 use super::names::canonical_pattern;
-use super::quantities::whole_ms;
+use super::policy::Pool;
 use super::routes::{Gate, read_gate};
-use super::rules::Policy;
-use crate::object::destination_rule::TcpPool;
+use super::rules::Rule;
 use crate::object::tcp_route::{self as object, TcpMatch};
 
 /// Silence after which a connection is closed where no rule says otherwise.
@@ -130,7 +131,9 @@ fn read_destinations(
         }
         let weight = if is_weighted { u32::try_from(to.weight).unwrap_or_default() } else { 1 };
         let Some(cluster) = cluster.filter(|_| weight > 0) else { continue };
-        kept.push(TcpDestination { cluster, weight, hash_source_ip: false });
+        let hash = to.destination.as_ref().and_then(|written| resolver.hash(written, &cluster));
+        let hash_source_ip = hash.as_deref() == Some(&HashKey::SourceIp);
+        kept.push(TcpDestination { cluster, weight, hash_source_ip });
     }
     kept
 }
@@ -191,25 +194,23 @@ impl OpaqueRoute {
                 to.cluster.service.port = written_port;
             }
         }
-        let pool = destinations.first().and_then(|first| tcp_pool(world, &first.cluster));
-        let told = |text: Option<&String>| text.and_then(|text| whole_ms(text).ok());
-        let idle = told(pool.and_then(|pool| pool.idle_timeout.as_ref()));
-        let longest = told(pool.and_then(|pool| pool.max_connection_duration.as_ref()));
+        let pool = destinations.first().and_then(|first| pool(world, &first.cluster));
+        let idle = pool.as_ref().and_then(|pool| pool.tcp_idle_ms);
         TcpRoute {
             origin: self.origin.clone(),
             destinations,
             idle_timeout_ms: Some(idle.unwrap_or(DEFAULT_IDLE_TIMEOUT_MS)).filter(|ms| *ms > 0),
-            max_duration_ms: longest.filter(|ms| *ms > 0),
+            max_duration_ms: pool.and_then(|pool| pool.max_connection_duration_ms),
         }
     }
 }
 
-/// The `connectionPool.tcp` block in force for a cluster.
-fn tcp_pool<'w>(world: &'w World<'_>, id: &ClusterId) -> Option<&'w TcpPool> {
+/// The `connectionPool` block in force for a cluster.
+fn pool(world: &World<'_>, id: &ClusterId) -> Option<Arc<Pool>> {
     let service = world.index.service(&id.service.host)?;
-    let rule = world.rules.effective(&id.service.host, &service.object.meta.namespace)?;
-    let subset = rule.subsets.get(id.subset.as_str()).copied();
-    Policy::compose(rule, subset, id.service.port).connection_pool?.tcp.as_ref()
+    let rule = world.rules.effective(&id.service.host, &service.object.meta.namespace);
+    let subset = rule.and_then(|rule| rule.subsets.get(id.subset.as_str()));
+    Rule::blocks(rule, subset, id.service.port, &world.mesh.blocks).pool
 }
 
 #[cfg(test)]

@@ -1,15 +1,14 @@
 //! A snapshot as text, for people and for golden tests: one line per resource or fact, in key
 //! order, nothing left out.
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter, Write};
 
 use fairway_shared::snapshot::Snapshot;
-use fairway_shared::snapshot::cluster::{Balancer, Cluster, Endpoint, UpstreamProtocol};
 use fairway_shared::snapshot::listener::{ChainAction, Listener, ListenerKind, TcpRoute, TlsChain};
 use fairway_shared::snapshot::route::{Route, RouteMatch, StringMatch};
 use fairway_shared::snapshot::tls::{ClientDemand, ServerTls};
 
+use super::render_cluster::{write_cluster, write_endpoints};
 use super::render_route::{self, write_host};
 use super::render_settings::write_settings;
 
@@ -50,14 +49,10 @@ fn write_snapshot(snapshot: &Snapshot, out: &mut String) -> fmt::Result {
         }
     }
     for (id, cluster) in &snapshot.clusters {
-        writeln!(out, "cluster {id} {}", ClusterText(cluster))?;
+        write_cluster(id, cluster, out)?;
     }
     for (id, set) in &snapshot.endpoints {
-        let none = if set.endpoints.is_empty() { " none" } else { "" };
-        writeln!(out, "endpoints {id}{none}")?;
-        for endpoint in &set.endpoints {
-            writeln!(out, "  {}", EndpointText(endpoint))?;
-        }
+        write_endpoints(id, set, out)?;
     }
     write_settings(&snapshot.settings, out)
 }
@@ -147,53 +142,4 @@ impl Display for DurationText {
 
 fn joined(ports: &[u16]) -> String {
     ports.iter().map(u16::to_string).collect::<Vec<_>>().join(",")
-}
-
-struct ClusterText<'s>(&'s Cluster);
-
-impl Display for ClusterText<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self(cluster) = self;
-        f.write_str(match cluster.balancer {
-            Balancer::Random => "RANDOM",
-            Balancer::RoundRobin => "ROUND_ROBIN",
-            Balancer::LeastRequest => "LEAST_REQUEST",
-            Balancer::RingHash { .. } => "RING_HASH",
-            Balancer::Maglev { .. } => "MAGLEV",
-        })?;
-        f.write_str(match cluster.protocol {
-            UpstreamProtocol::Http1 => " h1",
-            UpstreamProtocol::Http2 => " h2",
-            UpstreamProtocol::FromClient => " as-client",
-        })?;
-        write!(f, " connect {}ms", cluster.connect_timeout_ms)?;
-        match cluster.idle_timeout_ms {
-            Some(ms) => write!(f, " idle {ms}ms")?,
-            None => f.write_str(" idle never")?,
-        }
-        if cluster.max_requests_per_connection > 0 {
-            write!(f, " requests-per-connection {}", cluster.max_requests_per_connection)?;
-        }
-        write_labels(&cluster.labels, f)
-    }
-}
-
-struct EndpointText<'s>(&'s Endpoint);
-
-impl Display for EndpointText<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self(endpoint) = self;
-        write!(f, "{} weight {}", endpoint.address, endpoint.weight)?;
-        if !endpoint.locality.is_empty() {
-            write!(f, " locality {}", endpoint.locality)?;
-        }
-        write_labels(&endpoint.labels, f)
-    }
-}
-
-fn write_labels(labels: &BTreeMap<String, String>, f: &mut Formatter<'_>) -> fmt::Result {
-    for (nth, (key, value)) in labels.iter().enumerate() {
-        write!(f, "{}{key}={value}", if nth == 0 { " labels " } else { "," })?;
-    }
-    Ok(())
 }

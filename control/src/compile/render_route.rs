@@ -4,9 +4,9 @@
 use std::fmt::{self, Write};
 
 use fairway_shared::snapshot::route::{
-    AbortStatus, CorsPolicy, Destination, Fault, Forward, HeaderEdits, HeaderMatch, HeaderOps,
-    PathMatch, PathRewrite, Redirect, RetryPolicy, Rewrite, Route, RouteAction, RouteMatch, Share,
-    StringMatch, VirtualHost,
+    AbortStatus, CorsPolicy, Destination, Fault, Forward, HashKey, HeaderEdits, HeaderMatch,
+    HeaderOps, PathMatch, PathRewrite, Redirect, RetryPolicy, Rewrite, Route, RouteAction,
+    RouteMatch, Share, StringMatch, VirtualHost,
 };
 
 use super::retries::default_policy;
@@ -95,14 +95,39 @@ pub(super) fn text(test: &StringMatch) -> String {
     }
 }
 
+fn write_hash(key: &HashKey, out: &mut String) -> fmt::Result {
+    match key {
+        HashKey::Header(name) => writeln!(out, "         hash header {name}"),
+        HashKey::SourceIp => writeln!(out, "         hash source ip"),
+        HashKey::QueryParameter(name) => writeln!(out, "         hash query parameter {name:?}"),
+        HashKey::Cookie(cookie) => {
+            write!(out, "         hash cookie {}", cookie.name)?;
+            if !cookie.path.is_empty() {
+                write!(out, " path {:?}", cookie.path)?;
+            }
+            if let Some(ms) = cookie.ttl_ms {
+                write!(out, " issued for {ms}ms")?;
+            }
+            for (name, value) in &cookie.attributes {
+                write!(out, " {name}={value:?}")?;
+            }
+            out.push('\n');
+            Ok(())
+        }
+    }
+}
+
 fn write_forward(forward: &Forward, out: &mut String) -> fmt::Result {
-    let is_plain = |to: &Destination| to.headers == HeaderOps::default();
+    let is_plain = |to: &Destination| to.headers == HeaderOps::default() && to.hash.is_none();
     match &forward.destinations[..] {
         [only] if is_plain(only) => writeln!(out, " -> {}", only.cluster)?,
         several => {
             out.push('\n');
             for to in several {
                 writeln!(out, "      -> {} weight {}", to.cluster, to.weight)?;
+                if let Some(key) = &to.hash {
+                    write_hash(key, out)?;
+                }
                 write_ops(&to.headers, "         ", out)?;
             }
         }

@@ -2,16 +2,17 @@
 //! and subset (Istio contract 3.1, 3.2).
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use fairway_shared::snapshot::route::HashKey;
 
 use super::findings::{DUBIOUS, FieldPath, Findings, UNKNOWN_RULE_HOST};
 use super::index::{Index, Named, is_subset};
 use super::names::{Visibility, full_host};
 use super::patterns::PatternMap;
-use super::rule_checks::check_rule;
-use crate::object::destination_rule::{
-    ConnectionPool, DestinationRule, LoadBalancer, PortPolicy, Subset, TrafficPolicy,
-    WorkloadSelector,
-};
+use super::policy::{Blocks, Policy};
+use super::rule_checks::{ReadRule, ReadSubset, read_rule};
+use crate::object::destination_rule::{DestinationRule, WorkloadSelector};
 use crate::object::{GatewayPod, Object};
 
 /// Rules of one host and one visibility, merged.
@@ -20,9 +21,9 @@ pub(super) struct Rule<'a> {
     /// The oldest of the merged rules.
     pub(super) object: &'a Object,
     /// Base policy.
-    pub(super) policy: Option<&'a TrafficPolicy>,
+    policy: Option<Arc<Policy>>,
     /// By name.
-    pub(super) subsets: BTreeMap<&'a str, &'a Subset>,
+    pub(super) subsets: BTreeMap<&'a str, ReadSubset<'a>>,
     visibility: Visibility,
 }
 
@@ -62,7 +63,7 @@ impl<'a> Rules<'a> {
     ) {
         let Named { object, spec } = rule;
         let mut scope = findings.scope(object, FieldPath::Spec);
-        let subsets = check_rule(spec, &mut scope);
+        let read = read_rule(spec, &mut scope);
         if scope.is_broken() {
             return;
         }
@@ -88,11 +89,11 @@ impl<'a> Rules<'a> {
         };
         let same_host = map.entry(&host);
         match same_host.iter_mut().find(|older| older.visibility == visibility) {
-            Some(older) => older.absorb(rule, &subsets, findings),
+            Some(older) => older.absorb(object, read, findings),
             None => same_host.push(Rule {
                 object,
-                policy: spec.traffic_policy.as_ref(),
-                subsets: subsets.into_iter().map(|s| (s.name.as_str(), s)).collect(),
+                policy: read.policy,
+                subsets: read.subsets.into_iter().map(|s| (s.name, s)).collect(),
                 visibility,
             }),
         }
@@ -133,69 +134,53 @@ fn is_for_pod(object: &Object, selector: &WorkloadSelector, pod: &GatewayPod) ->
 
 impl<'a> Rule<'a> {
     /// Merges a younger rule of the same host: subsets are united, the first policy stays.
-    fn absorb(
-        &mut self,
-        younger: Named<'a, DestinationRule>,
-        subsets: &[&'a Subset],
-        findings: &mut Findings,
-    ) {
-        let mut scope = findings.scope(younger.object, FieldPath::Spec);
+    fn absorb(&mut self, younger: &Object, read: ReadRule<'a>, findings: &mut Findings) {
+        let mut scope = findings.scope(younger, FieldPath::Spec);
         let holder = &self.object.meta.name;
         let remedy = "keep one rule per host";
-        match (self.policy, &younger.spec.traffic_policy) {
-            (None, policy) => self.policy = policy.as_ref(),
-            (Some(_), Some(_)) => {
-                let what = format_args!("is ignored: `{holder}` has one for the same host");
-                scope.warn(DUBIOUS, "trafficPolicy", what, remedy);
-            }
-            (Some(_), None) => {}
+        if self.policy.is_none() {
+            self.policy = read.policy;
+        } else if read.policy.is_some() {
+            let what = format_args!("is ignored: `{holder}` has one for the same host");
+            scope.warn(DUBIOUS, "trafficPolicy", what, remedy);
         }
-        for subset in subsets {
-            if self.subsets.contains_key(subset.name.as_str()) {
+        for subset in read.subsets {
+            if self.subsets.contains_key(subset.name) {
                 let what = format_args!("`{}` is ignored: `{holder}` declares it", subset.name);
                 scope.warn(DUBIOUS, "subsets", what, remedy);
             } else {
-                self.subsets.insert(&subset.name, subset);
+                self.subsets.insert(subset.name, subset);
             }
         }
     }
-}
 
-/// The blocks in force for one port and subset; a block is whole or absent, never a mixture.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Policy<'r> {
-    /// Connection pool.
-    pub(super) connection_pool: Option<&'r ConnectionPool>,
-    /// Balancing.
-    pub(super) load_balancer: Option<&'r LoadBalancer>,
-}
-
-impl<'r> Policy<'r> {
-    /// Composes the policy of a rule for a service port and, if named, a subset.
-    pub(super) fn compose(rule: &Rule<'r>, subset: Option<&'r Subset>, port: u16) -> Self {
-        let mut policy = rule.policy.map_or_else(Self::default, |base| {
-            Self::of_port(base, port).unwrap_or(Self {
-                connection_pool: base.connection_pool.as_ref(),
-                load_balancer: base.load_balancer.as_ref(),
-            })
-        });
-        if let Some(own) = subset.and_then(|subset| subset.traffic_policy.as_ref()) {
-            policy.connection_pool = own.connection_pool.as_ref().or(policy.connection_pool);
-            policy.load_balancer = own.load_balancer.as_ref().or(policy.load_balancer);
-            policy = Self::of_port(own, port).unwrap_or(policy);
+    /// The blocks in force for a service port and, if named, a subset. `fallback` fills the
+    /// connection pool and the ejection that the base leaves unset.
+    pub(super) fn blocks(
+        rule: Option<&Self>,
+        subset: Option<&ReadSubset<'_>>,
+        port: u16,
+        fallback: &Blocks,
+    ) -> Blocks {
+        let base = rule.and_then(|rule| rule.policy.as_ref());
+        let mut blocks = base.map(|policy| policy.at_port(port)).unwrap_or_default();
+        blocks.pool = blocks.pool.or_else(|| fallback.pool.clone());
+        blocks.outlier = blocks.outlier.or_else(|| fallback.outlier.clone());
+        match subset.and_then(|subset| subset.policy.as_ref()) {
+            Some(own) => own.override_blocks(blocks, port),
+            None => blocks,
         }
-        policy
     }
 
-    /// The port's own settings, which inherit nothing.
-    fn of_port(policy: &'r TrafficPolicy, port: u16) -> Option<Self> {
-        let is_it = |own: &&PortPolicy| {
-            own.port.as_ref().is_some_and(|selector| selector.number == u32::from(port))
-        };
-        let own = policy.port_level_settings.iter().find(is_it)?;
-        Some(Self {
-            connection_pool: own.connection_pool.as_ref(),
-            load_balancer: own.load_balancer.as_ref(),
+    /// What is hashed of a request to a destination: the narrowest level that has a key says it.
+    /// Settings of a port count only where the destination names that port
+    /// (Istio contract 3.3, last sentence before `localityLbSetting`).
+    pub(super) fn hash(&self, subset: &str, named_port: Option<u16>) -> Option<&Arc<HashKey>> {
+        let base = self.policy.as_deref();
+        let own = self.subsets.get(subset).and_then(|subset| subset.policy.as_ref());
+        [own, base].into_iter().flatten().find_map(|policy| {
+            let of_port = named_port.and_then(|port| policy.hash_at_port(port));
+            of_port.or_else(|| policy.hash())
         })
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::traffic_policy::{Keepalive, LocalityLbSetting, TrafficPolicy};
 use super::virtual_service::Retries;
 
 /// Name of the ConfigMap.
@@ -104,7 +105,10 @@ pub struct MeshConfig {
     pub connect_timeout: Option<String>,
     /// For upstream connections whose rule sets none.
     #[serde(alias = "tcp_keepalive")]
-    pub tcp_keepalive: Option<MeshKeepalive>,
+    pub tcp_keepalive: Option<Keepalive>,
+    /// Connection pool and ejection where no rule says otherwise.
+    #[serde(alias = "default_traffic_policy")]
+    pub default_traffic_policy: Option<TrafficPolicy>,
     /// `UPGRADE` or `DO_NOT_UPGRADE`.
     #[serde(alias = "h2_upgrade_policy")]
     pub h2_upgrade_policy: String,
@@ -164,18 +168,6 @@ pub struct MeshConfig {
     pub default_config: ProxyConfig,
 }
 
-/// `tcpKeepalive`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct MeshKeepalive {
-    /// Probes without an answer before the connection is dead; 0 = the kernel's.
-    pub probes: u32,
-    /// Go duration of idleness before the first probe.
-    pub time: Option<String>,
-    /// Go duration between probes.
-    pub interval: Option<String>,
-}
-
 /// `pathNormalization`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -195,41 +187,6 @@ pub struct DefaultProviders {
     pub tracing: Vec<String>,
     /// Only `prometheus` is served.
     pub metrics: Vec<String>,
-}
-
-/// `localityLbSetting`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct LocalityLbSetting {
-    /// Absent = true.
-    pub enabled: Option<bool>,
-    /// Shares by origin.
-    pub distribute: Vec<LocalityShares>,
-    /// Where a region fails over to.
-    pub failover: Vec<LocalityFailover>,
-    /// Labels whose agreement with the gateway's makes an endpoint nearer.
-    #[serde(alias = "failover_priority")]
-    pub failover_priority: Vec<String>,
-}
-
-/// `localityLbSetting.distribute[]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct LocalityShares {
-    /// Origin, `region/zone/*`.
-    pub from: String,
-    /// Per cent by target locality; they sum up to 100.
-    pub to: BTreeMap<String, u32>,
-}
-
-/// `localityLbSetting.failover[]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct LocalityFailover {
-    /// Region of the gateway.
-    pub from: String,
-    /// Region taken when all of `from` is ill.
-    pub to: String,
 }
 
 /// `tlsDefaults`.

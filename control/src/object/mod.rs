@@ -11,6 +11,7 @@ pub mod meta;
 pub mod pod;
 pub mod service;
 pub mod tcp_route;
+pub mod traffic_policy;
 pub mod virtual_service;
 
 use std::collections::BTreeMap;

@@ -130,7 +130,8 @@ pub enum LocalityPolicy {
     },
     /// More leading labels equal first.
     FailoverByLabels {
-        /// Label and the value preferred, in order.
+        /// Label and the value preferred, in order; an endpoint without the label has the empty
+        /// value.
         labels: Vec<(String, String)>,
     },
 }
@@ -138,7 +139,8 @@ pub enum LocalityPolicy {
 /// The share of some localities.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct LocalityShare {
-    /// `region`, `region/zone`, `region/zone/subzone`; a trailing `*` covers the rest.
+    /// `region`, `region/zone`, `region/zone/subzone`. Parts that are left out, and a trailing
+    /// `*`, stand for anything.
     pub locality: String,
     /// Of 100.
     pub percent: u32,
