@@ -100,6 +100,9 @@ pub struct UpOptions {
     /// Name of the gateway pod [default: generated]
     #[arg(long, value_name = "NAME")]
     pub pod_name: Option<String>,
+    /// Node that the gateway pod runs on [default: unknown]
+    #[arg(long, value_name = "NAME")]
+    pub node_name: Option<String>,
     /// Where the gateway pod runs [default: unknown]
     #[arg(long, value_name = "REGION/ZONE/SUBZONE", value_parser = locality)]
     pub locality: Option<String>,
@@ -239,7 +242,7 @@ pub(crate) fn labels(text: &str) -> Result<Labels, String> {
     labels.map(Labels).ok_or_else(|| "wanted: key=value pairs with commas between".to_owned())
 }
 
-fn locality(text: &str) -> Result<String, String> {
+pub(crate) fn locality(text: &str) -> Result<String, String> {
     let parts: Vec<&str> = text.split('/').collect();
     let is_whole = parts.len() <= 3 && parts.iter().all(|part| !part.is_empty());
     if is_whole || text.is_empty() {

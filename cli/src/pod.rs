@@ -3,7 +3,7 @@
 use clap::Args;
 use fairway_control::object::GatewayPod;
 
-use crate::args::{Labels, labels};
+use crate::args::{Labels, labels, locality};
 
 /// Flags that describe the pod.
 #[derive(Debug, Clone, Args)]
@@ -17,6 +17,12 @@ pub struct PodArgs {
     /// Cluster domain suffix
     #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
     pub domain: String,
+    /// Node that the gateway pod runs on [default: unknown]
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    pub node_name: String,
+    /// Where the gateway pod runs [default: as the labels of its Node say]
+    #[arg(long, value_name = "REGION/ZONE/SUBZONE", value_parser = locality)]
+    pub locality: Option<String>,
 }
 
 impl PodArgs {
@@ -26,6 +32,8 @@ impl PodArgs {
             labels: self.gateway_labels.0.clone(),
             namespace: self.namespace.clone(),
             domain: self.domain.clone(),
+            node: self.node_name.clone(),
+            locality: self.locality.clone().unwrap_or_default(),
         }
     }
 }

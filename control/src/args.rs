@@ -78,6 +78,18 @@ pub struct Settings {
         value_parser = labels
     )]
     pub gateway_labels: Labels,
+    /// Node that the gateway pod runs on, whose labels place it [default: unknown]
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    pub node_name: String,
+    /// Where the gateway pod runs [default: as the labels of the pod or its Node say]
+    #[arg(
+        long,
+        value_name = "REGION/ZONE/SUBZONE",
+        default_value = "",
+        hide_default_value = true,
+        value_parser = locality
+    )]
+    pub locality: String,
     /// How long the configuration must be quiet before it is compiled
     #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = time)]
     pub debounce_after: Duration,
@@ -195,6 +207,16 @@ fn domain(text: &str) -> Result<String, String> {
         Ok(cluster.to_ascii_lowercase())
     } else {
         Err("allowed are domain names such as cluster.local".to_owned())
+    }
+}
+
+fn locality(text: &str) -> Result<String, String> {
+    let parts: Vec<&str> = text.split('/').collect();
+    let is_part = |part: &&str| !part.is_empty() && !part.contains(['*', ' ']);
+    if text.is_empty() || (parts.len() <= 3 && parts.iter().all(is_part)) {
+        Ok(text.to_owned())
+    } else {
+        Err("allowed are region, region/zone and region/zone/subzone".to_owned())
     }
 }
 

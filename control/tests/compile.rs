@@ -19,7 +19,8 @@ use fairway_control::source::parse::{Entry, parse_file};
 
 /// The folder, from the crate's root.
 const CASES: &str = "tests/compile";
-/// First line of an input that is compiled for another pod: `# pod: namespace label=value …`.
+/// First line of an input that is compiled for another pod: `# pod: namespace label=value …`;
+/// `@node=name` is no label but names its Node.
 const POD_LINE: &str = "# pod: ";
 
 fn gateway_pod(input: &str) -> GatewayPod {
@@ -31,7 +32,11 @@ fn gateway_pod(input: &str) -> GatewayPod {
         .map(|pair| pair.split_once('=').unwrap())
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect();
-    GatewayPod { labels, namespace, domain: "cluster.local".to_owned() }
+    // What is no label of Kubernetes stands for the pod's Node.
+    let mut labels = labels;
+    let node = labels.remove("@node").unwrap_or_default();
+    let domain = "cluster.local".to_owned();
+    GatewayPod { labels, namespace, domain, node, locality: String::new() }
 }
 
 /// The parser has tests of its own: here its findings would only mean a mistyped case.

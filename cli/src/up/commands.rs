@@ -61,6 +61,8 @@ pub(crate) fn control(setup: &Setup, before: Option<&ControlStatus>) -> Vec<Stri
         .flag("namespace", &options.namespace)
         .flag("gateway-labels", comma_list(&options.gateway_labels))
         .optional("mesh-config", options.mesh_config.as_ref().map(|path| path.display()))
+        .optional("node-name", options.node_name.as_ref())
+        .optional("locality", options.locality.as_ref())
         .flag("debounce-after", millis(options.debounce_after))
         .flag("debounce-max", millis(options.debounce_max))
         .switch("quiet", options.quiet)

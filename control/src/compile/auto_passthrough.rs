@@ -9,9 +9,7 @@ use fairway_shared::matching;
 use fairway_shared::snapshot::listener::{ChainAction, Listener};
 
 use super::World;
-use super::index::{Named, external_name, is_udp};
 use super::names::service_host;
-use crate::object::service::Service;
 
 /// The server names of an AUTO_PASSTHROUGH server's chain: wildcards as they are, since a spelt
 /// name ends with its host, and a single host as all names that spell it.
@@ -21,10 +19,8 @@ pub(super) fn server_names<'h>(
 ) -> Vec<String> {
     let (wild, exact): (Vec<&str>, Vec<&str>) = hosts.partition(|host| host.starts_with('*'));
     let mut names: Vec<String> = wild.into_iter().map(str::to_owned).collect();
-    let spelt = exact
-        .iter()
-        .filter_map(|host| world.index.service(host))
-        .flat_map(|service| clusters_of(world, service).into_iter().map(|id| id.sni()));
+    let spelt =
+        exact.iter().flat_map(|host| clusters_of(world, host).into_iter().map(|id| id.sni()));
     names.extend(spelt);
     names
 }
@@ -36,33 +32,35 @@ pub(super) fn reachable(
     listeners: &BTreeMap<ListenerId, Arc<Listener>>,
 ) -> BTreeSet<ClusterId> {
     let chains = listeners.values().flat_map(|listener| listener.chains());
-    let hosts: Vec<&str> = chains
+    let patterns: Vec<&str> = chains
         .filter(|chain| chain.action == ChainAction::AutoPassthrough)
         .flat_map(|chain| chain.server_names.iter().map(String::as_str))
         .collect();
-    if hosts.is_empty() {
+    if patterns.is_empty() {
         return BTreeSet::new();
     }
-    let is_open = |id: &ClusterId| hosts.iter().any(|pattern| matching::covers(pattern, &id.sni()));
-    let services = world.index.services.iter();
-    services.flat_map(|service| clusters_of(world, *service)).filter(is_open).collect()
+    let is_open =
+        |id: &ClusterId| patterns.iter().any(|pattern| matching::covers(pattern, &id.sni()));
+    let hosts = world.index.services.iter().map(|service| {
+        let meta = &service.object.meta;
+        service_host(&meta.name, &meta.namespace, &world.index.pod.domain).to_ascii_lowercase()
+    });
+    hosts.flat_map(|host| clusters_of(world, &host)).filter(is_open).collect()
 }
 
-/// Every port of a Service, whole and by subset; none of one that the gateway does not see.
-fn clusters_of(world: &World<'_>, service: Named<'_, Service>) -> Vec<ClusterId> {
-    let meta = &service.object.meta;
-    let host = service_host(&meta.name, &meta.namespace, &world.index.pod.domain);
-    let host = host.to_ascii_lowercase();
-    if world.index.service(&host).is_none() || external_name(service.spec).is_some() {
+/// Every port of a host, whole and by subset; none of one that the gateway does not see.
+fn clusters_of(world: &World<'_>, host: &str) -> Vec<ClusterId> {
+    let Some(backend) = world.index.backend(host) else { return Vec::new() };
+    if backend.external_name().is_some() {
         return Vec::new();
     }
-    let rule = world.rules.effective(&host, &meta.namespace);
+    let rule = world.rules.effective(host, backend.namespace());
     let named = rule.iter().flat_map(|rule| rule.subsets.keys().copied());
     let subsets: Vec<&str> = std::iter::once("").chain(named).collect();
-    let ports = service.spec.ports.iter().filter(|port| !is_udp(port));
+    let ports = backend.ports();
     ports
         .flat_map(|port| {
-            let service = ServicePort { host: host.clone(), port: port.port };
+            let service = ServicePort { host: host.to_owned(), port: port.number };
             let id = move |subset: &&str| ClusterId {
                 service: service.clone(),
                 subset: (*subset).to_owned(),

@@ -14,11 +14,10 @@ use fairway_shared::snapshot::listener::Listener;
 use fairway_shared::snapshot::route::{RouteAction, RouteTable};
 
 use super::World;
-use super::index::{external_name, port_numbered};
+use super::backends::{Backend, BackendPort, PortProtocol};
 use super::mesh::Mesh;
 use super::policy::{Blocks, Pool};
 use super::rules::Rule;
-use crate::object::service::ServicePort;
 
 /// How long a pooled connection idles where no rule says otherwise.
 const DEFAULT_IDLE_TIMEOUT_MS: u64 = 3_600_000;
@@ -45,25 +44,20 @@ pub(super) fn reachable(
 
 /// The cluster of a key, unless its host, port or subset is unknown.
 pub(super) fn cluster(world: &World<'_>, id: &ClusterId) -> Option<Cluster> {
-    let service = world.index.service(&id.service.host)?;
-    if external_name(service.spec).is_some() {
+    let backend = world.index.backend(&id.service.host)?;
+    if backend.external_name().is_some() {
         return None;
     }
-    let port = port_numbered(service.spec, id.service.port)?;
-    let rule = world.rules.effective(&id.service.host, &service.object.meta.namespace);
+    let port = backend.port(id.service.port)?;
+    let rule = world.rules.effective(&id.service.host, backend.namespace());
     let subset = match (id.subset.as_str(), rule) {
         ("", _) => None,
         (name, rule) => Some(rule?.subsets.get(name)?),
     };
     let labels = subset.map(|subset| subset.labels.clone()).unwrap_or_default();
-    let blocks = Rule::blocks(rule, subset, port.port, &world.mesh.blocks);
-    Some(under_policy(
-        world,
-        id,
-        port,
-        Cluster { labels, ..read_blocks(&blocks, &world.mesh) },
-        &blocks,
-    ))
+    let blocks = Rule::blocks(rule, subset, port.number, &world.mesh.blocks);
+    let cluster = Cluster { labels, ..read_blocks(&blocks, &world.mesh) };
+    Some(under_policy(world, (id, backend, port), cluster, &blocks))
 }
 
 /// What the blocks say, wherever the gateway and whatever the service.
@@ -93,17 +87,17 @@ fn read_blocks(blocks: &Blocks, mesh: &Mesh<'_>) -> Cluster {
 /// The rest: what depends on the service and on where the gateway is.
 fn under_policy(
     world: &World<'_>,
-    id: &ClusterId,
-    port: &ServicePort,
+    (id, backend, port): (&ClusterId, Backend<'_>, BackendPort<'_>),
     cluster: Cluster,
     blocks: &Blocks,
 ) -> Cluster {
     let of_rule = blocks.balancing.as_ref().and_then(|balancing| balancing.locality.clone());
-    let locality = of_rule.as_ref().unwrap_or(&world.mesh.locality);
+    let said = of_rule.or_else(|| backend.locality_setting());
+    let locality = said.as_ref().unwrap_or(&world.mesh.locality);
     Cluster {
         protocol: protocol(&world.mesh, port, blocks.pool.as_deref()),
         locality: locality.policy(&world.place, cluster.outlier.is_some()),
-        tls: blocks.tls.as_ref().and_then(|tls| tls.of_cluster(id, &[])),
+        tls: blocks.tls.as_ref().and_then(|tls| tls.of_cluster(id, backend.subject_alt_names())),
         ..cluster
     }
 }
@@ -125,55 +119,13 @@ fn idle_timeout_ms(pool: &Pool) -> Option<u64> {
 }
 
 /// A rule's `DO_NOT_UPGRADE` keeps the mesh from upgrading, not a port from saying HTTP/2.
-fn protocol(mesh: &Mesh<'_>, port: &ServicePort, pool: Option<&Pool>) -> UpstreamProtocol {
+fn protocol(mesh: &Mesh<'_>, port: BackendPort<'_>, pool: Option<&Pool>) -> UpstreamProtocol {
     match pool {
         Some(pool) if pool.use_client_protocol => UpstreamProtocol::FromClient,
         Some(pool) if pool.upgrades_to_http2 == Some(true) => UpstreamProtocol::Http2,
-        _ if speaks_http2(port) => UpstreamProtocol::Http2,
+        _ if port.protocol == PortProtocol::Http2 => UpstreamProtocol::Http2,
         Some(pool) if pool.upgrades_to_http2 == Some(false) => UpstreamProtocol::Http1,
         _ if mesh.upgrades_to_http2 => UpstreamProtocol::Http2,
         _ => UpstreamProtocol::Http1,
-    }
-}
-
-/// Told by `appProtocol`, else by the port's name up to the first `-`. Gateways do not sniff:
-/// what is unknown speaks HTTP/1.1.
-fn speaks_http2(port: &ServicePort) -> bool {
-    let told = if port.app_protocol.is_empty() { &port.name } else { &port.app_protocol };
-    let told = told.to_ascii_lowercase();
-    if told == "kubernetes.io/h2c" || told.starts_with("grpc-web") {
-        return true;
-    }
-    let word = told.split('-').next().unwrap_or_default();
-    matches!(word, "http2" | "grpc")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_port_tells_the_protocol() {
-        for (name, app_protocol, is_http2) in [
-            ("http", "", false),
-            ("http2", "", true),
-            ("grpc-api", "", true),
-            ("GRPC", "", true),
-            ("grpc-web", "", true),
-            ("grpcish", "", false),
-            ("", "", false),
-            ("http", "kubernetes.io/h2c", true),
-            ("grpc", "http", false),
-            ("x", "grpc", true),
-            ("x", "kubernetes.io/ws", false),
-            ("https", "", false),
-        ] {
-            let port = ServicePort {
-                name: name.into(),
-                app_protocol: app_protocol.into(),
-                ..ServicePort::default()
-            };
-            assert_eq!(speaks_http2(&port), is_http2, "{name} {app_protocol}");
-        }
     }
 }

@@ -9,12 +9,11 @@ use fairway_shared::id::{ClusterId, ServicePort};
 use fairway_shared::snapshot::route::{Destination, HashKey, HeaderEdits, Mirror, Share};
 
 use super::World;
+use super::backends::Backend;
 use super::findings::{DEPRECATED, FieldPath, NOT_FOUND, PORT_NEEDED, Scope};
 use super::headers::read_headers;
-use super::index::{Named, external_name, is_udp, port_numbered};
 use super::names::{full_host, is_dns_name, is_label};
 use super::quantities::{read_share, read_whole_share};
-use crate::object::service::Service;
 use crate::object::virtual_service::{self as object, HttpRoute};
 
 /// Stands in a route for the port number that its Gateway server has as written; no real port
@@ -47,7 +46,7 @@ impl<'a> Resolver<'_, 'a> {
         let service_port = ServicePort { host, port };
         if let Some(service) = service.filter(|_| !to.subset.is_empty() && !scope.is_broken()) {
             let host = &service_port.host;
-            let rule = self.world.rules.effective(host, &service.object.meta.namespace);
+            let rule = self.world.rules.effective(host, service.namespace());
             if !rule.is_some_and(|rule| rule.subsets.contains_key(to.subset.as_str())) {
                 let subset = &to.subset;
                 let what = format_args!("`{subset}` of `{host}` is in no DestinationRule in force");
@@ -65,8 +64,8 @@ impl<'a> Resolver<'_, 'a> {
         cluster: &ClusterId,
     ) -> Option<Arc<HashKey>> {
         let host = &cluster.service.host;
-        let service = self.world.index.service(host)?;
-        let rule = self.world.rules.effective(host, &service.object.meta.namespace)?;
+        let service = self.world.index.backend(host)?;
+        let rule = self.world.rules.effective(host, service.namespace())?;
         let named = to.port.as_ref().and_then(|port| u16::try_from(port.number).ok());
         rule.hash(&cluster.subset, named).cloned()
     }
@@ -77,19 +76,19 @@ impl<'a> Resolver<'_, 'a> {
         to: &object::Destination,
         field: &str,
         scope: &mut Scope<'_>,
-    ) -> (String, Option<Named<'a, Service>>) {
+    ) -> (String, Option<Backend<'a>>) {
         let index = &self.world.index;
         let host = full_host(&to.host, self.namespace, &index.pod.domain);
-        let service = index.service(&host);
+        let service = index.backend(&host);
         if service.is_none() && !scope.is_broken() {
             let what = format_args!("`{host}` is no service that the gateway sees");
             scope.error(NOT_FOUND, &format!("{field}.host"), what, "correct the host or create it");
         }
-        let Some(name) = service.and_then(|service| external_name(service.spec)) else {
+        let Some(name) = service.and_then(|service| service.external_name()) else {
             return (host, service);
         };
         let host = full_host(name, self.namespace, &index.pod.domain);
-        let target = index.service(&host);
+        let target = index.backend(&host);
         if target.is_none() {
             let what = format_args!("stands for `{host}`, which is no known service");
             let remedy = "an ExternalName cannot be a gateway's destination by itself";
@@ -102,7 +101,7 @@ impl<'a> Resolver<'_, 'a> {
     fn port(
         &self,
         to: &object::Destination,
-        service: Option<Named<'_, Service>>,
+        service: Option<Backend<'_>>,
         field: &str,
         scope: &mut Scope<'_>,
     ) -> u16 {
@@ -110,10 +109,10 @@ impl<'a> Resolver<'_, 'a> {
         let Some(service) = service else {
             return named.and_then(|number| u16::try_from(number).ok()).unwrap_or(SERVER_PORT);
         };
-        let mut usable = service.spec.ports.iter().filter(|port| !is_udp(port));
+        let mut usable = service.ports();
         let Some(number) = named else {
             return match (usable.next(), usable.next()) {
-                (Some(only), None) => only.port,
+                (Some(only), None) => only.number,
                 (Some(_), Some(_)) => {
                     let what = "names no port, and the service has several";
                     let remedy = "set destination.port.number";
@@ -128,7 +127,7 @@ impl<'a> Resolver<'_, 'a> {
             };
         };
         let number = u16::try_from(number).unwrap_or(SERVER_PORT);
-        if number != 0 && port_numbered(service.spec, number).is_none() {
+        if number != 0 && service.port(number).is_none() {
             let what = format_args!("{number} is no port of `{}`", service.key());
             let remedy = "use a port of the Service, not of its pods";
             scope.error(NOT_FOUND, &format!("{field}.port"), what, remedy);

@@ -32,6 +32,8 @@ pub(super) const UNREACHABLE: &str = "IST0130";
 pub(super) const HOST_MISMATCH: &str = "IST0132";
 /// A Gateway port that no Service of the gateway pod offers.
 pub(super) const PORT_NOT_OFFERED: &str = "IST0162";
+/// A ServiceEntry for TCP without addresses.
+pub(super) const NO_ADDRESS: &str = "IST0134";
 /// A subset that selects no endpoint.
 pub(super) const EMPTY_SUBSET: &str = "IST0173";
 /// A DestinationRule whose host is unknown.
@@ -46,6 +48,8 @@ pub(super) const SERVER_CONFLICT: &str = "FWY0012";
 pub(super) const ENDPOINT_HELD: &str = "FWY0013";
 /// A `tls` match lost a server name to an older chain of its port (Istio contract 2.11).
 pub(super) const SNI_CONFLICT: &str = "FWY0018";
+/// A ServiceEntry that has no endpoint to offer a gateway.
+pub(super) const NO_ENDPOINTS: &str = "FWY0017";
 /// A delegate's route fits no match of its root (Istio contract 2.7).
 pub(super) const DELEGATE_CONFLICT: &str = "FWY0014";
 

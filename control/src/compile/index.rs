@@ -1,23 +1,24 @@
-//! The config set sorted out: objects by kind in age order, Services by host, slices by Service,
-//! pods by name and address. Built once; every later pass looks things up here.
+//! The config set sorted out: objects by kind in age order, Services and ServiceEntries by host,
+//! slices by Service, pods by name and address. Built once; every later pass looks things up here.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
-use super::names::{Visibility, by_age, service_host};
+use super::backends::Backend;
+use super::entries::{is_sound, is_sound_workload};
+use super::findings::{DUBIOUS, FieldPath, Findings};
+use super::names::{by_age, service_host};
 use crate::object::destination_rule::DestinationRule;
 use crate::object::endpoints::{EndpointSlice, Endpoints, SERVICE_NAME_LABEL};
 use crate::object::gateway::Gateway;
 use crate::object::mesh::MeshConfig;
 use crate::object::pod::Pod;
-use crate::object::service::{Service, ServicePort};
+use crate::object::service::Service;
+use crate::object::service_entry::ServiceEntry;
 use crate::object::virtual_service::VirtualService;
+use crate::object::workload_entry::WorkloadEntry;
 use crate::object::{ConfigSet, GatewayPod, Object, Spec};
 
-/// Annotation of a Service that limits who sees it (Istio contract 4.1).
-const SERVICE_EXPORT_TO: &str = "networking.istio.io/exportTo";
-/// Service type without endpoints of its own.
-const EXTERNAL_NAME: &str = "ExternalName";
 /// Namespace whose objects hold for the mesh where MeshConfig names none; also where its ConfigMap
 /// is looked for.
 pub(super) const ROOT_NAMESPACE: &str = "istio-system";
@@ -69,7 +70,13 @@ pub(super) struct Index<'a> {
     pub(super) mesh_files: Vec<Named<'a, MeshConfig>>,
     /// MeshConfig in ConfigMaps, of whatever namespace.
     pub(super) mesh_maps: Vec<Named<'a, MeshConfig>>,
-    services_by_host: HashMap<String, Named<'a, Service>>,
+    /// Sound ones, in age order.
+    service_entries: Vec<Named<'a, ServiceEntry>>,
+    /// Of one host, the preferred first: a Service, else the oldest.
+    backends: HashMap<String, Vec<Backend<'a>>>,
+    nodes: HashMap<&'a str, &'a BTreeMap<String, String>>,
+    workloads: HashMap<&'a str, Vec<Named<'a, WorkloadEntry>>>,
+    pods_by_namespace: HashMap<&'a str, Vec<Named<'a, Pod>>>,
     slices: HashMap<Key<'a>, Vec<Named<'a, EndpointSlice>>>,
     endpoints: HashMap<Key<'a>, Named<'a, Endpoints>>,
     pods_by_key: HashMap<Key<'a>, Named<'a, Pod>>,
@@ -77,8 +84,8 @@ pub(super) struct Index<'a> {
 }
 
 impl<'a> Index<'a> {
-    /// Sorts a config set out.
-    pub(super) fn new(config: &'a ConfigSet) -> Self {
+    /// Sorts a config set out. ServiceEntries and WorkloadEntries that are broken are left out.
+    pub(super) fn new(config: &'a ConfigSet, findings: &mut Findings) -> Self {
         let mut objects: Vec<&'a Object> = config.objects.iter().map(AsRef::as_ref).collect();
         objects.sort_by(|a, b| by_age(a, b));
         let mut index = Self {
@@ -90,19 +97,24 @@ impl<'a> Index<'a> {
             pods: Vec::new(),
             mesh_files: Vec::new(),
             mesh_maps: Vec::new(),
-            services_by_host: HashMap::new(),
+            service_entries: Vec::new(),
+            backends: HashMap::new(),
+            nodes: HashMap::new(),
+            workloads: HashMap::new(),
+            pods_by_namespace: HashMap::new(),
             slices: HashMap::new(),
             endpoints: HashMap::new(),
             pods_by_key: HashMap::new(),
             pods_by_ip: HashMap::new(),
         };
         for object in objects {
-            index.add(object);
+            index.add(object, findings);
         }
+        index.tell_hidden_entries(findings);
         index
     }
 
-    fn add(&mut self, object: &'a Object) {
+    fn add(&mut self, object: &'a Object, findings: &mut Findings) {
         let key = (object.meta.namespace.as_str(), object.meta.name.as_str());
         match &object.spec {
             Spec::Gateway(spec) => self.gateways.push(Named { object, spec }),
@@ -111,7 +123,20 @@ impl<'a> Index<'a> {
             Spec::Service(spec) => {
                 let host = service_host(key.1, key.0, &self.pod.domain).to_ascii_lowercase();
                 self.services.push(Named { object, spec });
-                self.services_by_host.entry(host).or_insert(Named { object, spec });
+                let named = Named { object, spec };
+                self.backends.entry(host).or_default().insert(0, Backend::Service(named));
+            }
+            Spec::ServiceEntry(spec) => {
+                self.add_entry(Named { object, spec }, findings);
+            }
+            Spec::WorkloadEntry(spec) => {
+                let workload = Named { object, spec };
+                if is_sound_workload(workload, findings) {
+                    self.workloads.entry(key.0).or_default().push(workload);
+                }
+            }
+            Spec::Node(_) => {
+                self.nodes.insert(key.1, &object.meta.labels);
             }
             Spec::Endpoints(spec) => {
                 self.endpoints.insert(key, Named { object, spec });
@@ -126,6 +151,7 @@ impl<'a> Index<'a> {
             Spec::Pod(spec) => {
                 self.pods.push(Named { object, spec });
                 self.pods_by_key.insert(key, Named { object, spec });
+                self.pods_by_namespace.entry(key.0).or_default().push(Named { object, spec });
                 if !spec.status.pod_ip.is_empty() {
                     self.pods_by_ip.entry(&spec.status.pod_ip).or_insert(Named { object, spec });
                 }
@@ -153,18 +179,52 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// The Service of a full host name, if the gateway pod may see it.
-    pub(super) fn service(&self, host: &str) -> Option<Named<'a, Service>> {
-        let service = self.services_by_host.get(host)?;
-        let annotation = service.object.meta.annotations.get(SERVICE_EXPORT_TO);
-        let written = annotation.iter().flat_map(|list| list.split(',')).map(str::trim);
-        let written: Vec<&str> = written.filter(|value| !value.is_empty()).collect();
-        let namespace = &service.object.meta.namespace;
-        let visibility = match written.is_empty() {
-            true => Visibility::read_list(&self.mesh().default_service_export_to, namespace),
-            false => Visibility::read(written, namespace),
-        };
-        visibility.includes(&self.pod.namespace).then_some(*service)
+    fn add_entry(&mut self, entry: Named<'a, ServiceEntry>, findings: &mut Findings) {
+        if !is_sound(entry, findings) {
+            return;
+        }
+        self.service_entries.push(entry);
+        for host in entry.spec.hosts.iter().map(|host| canonical(host)) {
+            self.backends.entry(host).or_default().push(Backend::Entry(entry));
+        }
+    }
+
+    /// Tells of ServiceEntries whose host is that of a Service.
+    fn tell_hidden_entries(&self, findings: &mut Findings) {
+        for entry in &self.service_entries {
+            for host in entry.spec.hosts.iter().map(|host| canonical(host)) {
+                let first = self.backends.get(&host).and_then(|backends| backends.first());
+                let Some(Backend::Service(service)) = first else { continue };
+                let mut scope = findings.scope(entry.object, FieldPath::Spec);
+                let what =
+                    format_args!("`{host}` is Service `{}`, which is preferred", service.key());
+                scope.warn(DUBIOUS, "hosts", what, "name another host, or remove the entry");
+            }
+        }
+    }
+
+    /// What a full host name stands for: the preferred one of those that the gateway pod may see.
+    pub(super) fn backend(&self, host: &str) -> Option<Backend<'a>> {
+        let backends = self.backends.get(host)?;
+        let default = &self.mesh().default_service_export_to;
+        let is_seen =
+            |backend: &&Backend<'a>| backend.visibility(default).includes(&self.pod.namespace);
+        backends.iter().find(is_seen).copied()
+    }
+
+    /// Labels of a Node; none for a name that is unknown.
+    pub(super) fn node_labels(&self, name: &str) -> Option<&'a BTreeMap<String, String>> {
+        self.nodes.get(name).copied()
+    }
+
+    /// WorkloadEntries of a namespace, in age order.
+    pub(super) fn workloads(&self, namespace: &str) -> &[Named<'a, WorkloadEntry>] {
+        self.workloads.get(namespace).map_or(&[], Vec::as_slice)
+    }
+
+    /// Pods of a namespace, in age order.
+    pub(super) fn pods_in(&self, namespace: &str) -> &[Named<'a, Pod>] {
+        self.pods_by_namespace.get(namespace).map_or(&[], Vec::as_slice)
     }
 
     /// The Service's EndpointSlices, in age order.
@@ -189,27 +249,15 @@ impl<'a> Index<'a> {
     }
 }
 
+/// A host of a ServiceEntry as destinations have it.
+fn canonical(host: &str) -> String {
+    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
+}
+
 /// Is every pair of `wanted` among `labels`?
 pub(crate) fn is_subset(
     wanted: &BTreeMap<String, String>,
     labels: &BTreeMap<String, String>,
 ) -> bool {
     wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
-}
-
-/// The name that stands in place of an ExternalName Service.
-pub(super) fn external_name(service: &Service) -> Option<&str> {
-    (service.type_ == EXTERNAL_NAME && !service.external_name.is_empty())
-        .then_some(service.external_name.as_str())
-}
-
-/// The port of a Service with this number that HTTP can use; UDP ports make no cluster
-/// (Istio contract 4.1).
-pub(super) fn port_numbered(service: &Service, number: u16) -> Option<&ServicePort> {
-    service.ports.iter().find(|port| port.port == number && !is_udp(port))
-}
-
-/// Datagrams, which no route can use.
-pub(super) fn is_udp(port: &ServicePort) -> bool {
-    port.protocol.eq_ignore_ascii_case("UDP")
 }

@@ -18,12 +18,15 @@
 
 mod actions;
 mod auto_passthrough;
+mod backends;
 mod chains;
 mod clusters;
 mod cors;
 mod delegates;
 mod destinations;
 mod endpoints;
+mod entries;
+mod entry_endpoints;
 mod faults;
 mod findings;
 mod gateways;
@@ -63,10 +66,11 @@ use fairway_shared::snapshot::Snapshot;
 use fairway_shared::snapshot::cluster::{Cluster, EndpointSet};
 
 use crate::object::{ConfigSet, Object};
+use backends::Backend;
 use chains::Sources;
 use findings::{EMPTY_SUBSET, FieldPath, Findings};
+use index::Index;
 pub(crate) use index::is_subset;
-use index::{Index, port_numbered};
 use mesh::Mesh;
 use policy::GatewayPlace;
 use rules::Rules;
@@ -95,7 +99,7 @@ struct World<'a> {
 /// snapshots and diagnostics, byte for byte, in whatever order the objects come.
 pub fn compile(config: &ConfigSet) -> Compiled {
     let mut findings = Findings::default();
-    let index = Index::new(config);
+    let index = Index::new(config, &mut findings);
     let rules = Rules::new(&index, &mut findings);
     let mesh = Mesh::read(&index, &mut findings);
     let place = places::of_gateway(&index);
@@ -133,13 +137,15 @@ pub fn compile(config: &ConfigSet) -> Compiled {
     Compiled { snapshot, diagnostics: findings.into_sorted() }
 }
 
-/// The objects that make the clusters of a host: its Service and the DestinationRule in force.
+/// The objects that make the clusters of a host: its Service or
+/// ServiceEntry, and the DestinationRule in force.
 pub(crate) fn objects_of<'c>(config: &'c ConfigSet, host: &str) -> Vec<&'c Object> {
-    let index = Index::new(config);
-    let rules = Rules::new(&index, &mut Findings::default());
-    let Some(service) = index.service(host) else { return Vec::new() };
-    let rule = rules.effective(host, &service.object.meta.namespace);
-    std::iter::once(service.object).chain(rule.map(|rule| rule.object)).collect()
+    let mut findings = Findings::default();
+    let index = Index::new(config, &mut findings);
+    let rules = Rules::new(&index, &mut findings);
+    let Some(backend) = index.backend(host) else { return Vec::new() };
+    let rule = rules.effective(host, backend.namespace());
+    std::iter::once(backend.object()).chain(rule.map(|rule| rule.object)).collect()
 }
 
 /// The endpoint list of every cluster's service port, perhaps empty.
@@ -150,17 +156,16 @@ fn endpoint_sets(
 ) -> BTreeMap<ServicePort, Arc<EndpointSet>> {
     let mut sets: BTreeMap<ServicePort, Arc<EndpointSet>> = BTreeMap::new();
     for (id, cluster) in clusters {
-        let Some(service) = world.index.service(&id.service.host) else { continue };
+        let Some(backend) = world.index.backend(&id.service.host) else { continue };
         let set = sets.entry(id.service.clone()).or_insert_with(|| {
-            let port = port_numbered(service.spec, id.service.port);
-            let set =
-                port.map(|port| endpoints::endpoint_set(&world.index, service, port, findings));
-            Arc::new(set.unwrap_or_default())
+            Arc::new(endpoint_set(&world.index, backend, &id.service, findings))
         });
-        let is_left_out = |labels| !is_subset(&cluster.labels, labels);
-        let has_endpoints = !set.endpoints.is_empty();
-        if has_endpoints && set.endpoints.iter().all(|endpoint| is_left_out(&endpoint.labels)) {
-            let rule = world.rules.effective(&id.service.host, &service.object.meta.namespace);
+        let mut labels = set.endpoints.iter().map(|endpoint| &endpoint.labels);
+        let mut labels_of_names = set.names.iter().map(|name| &name.labels);
+        let is_empty = set.endpoints.is_empty() && set.names.is_empty();
+        let is_in = |labels| is_subset(&cluster.labels, labels);
+        if !is_empty && !labels.any(is_in) && !labels_of_names.any(is_in) {
+            let rule = world.rules.effective(&id.service.host, backend.namespace());
             let Some(rule) = rule else { continue };
             findings.scope(rule.object, FieldPath::Spec).error(
                 EMPTY_SUBSET,
@@ -171,4 +176,19 @@ fn endpoint_sets(
         }
     }
     sets
+}
+
+fn endpoint_set<'a>(
+    index: &Index<'a>,
+    backend: Backend<'a>,
+    key: &ServicePort,
+    findings: &mut Findings,
+) -> EndpointSet {
+    let Some(port) = backend.port(key.port) else { return EndpointSet::default() };
+    match backend {
+        Backend::Service(service) => endpoints::of_service(index, service, port.name, findings),
+        Backend::Entry(entry) => {
+            entry_endpoints::of_entry(index, entry, &key.host, key.port, findings)
+        }
+    }
 }

@@ -207,8 +207,8 @@ impl OpaqueRoute {
 
 /// The `connectionPool` block in force for a cluster.
 fn pool(world: &World<'_>, id: &ClusterId) -> Option<Arc<Pool>> {
-    let service = world.index.service(&id.service.host)?;
-    let rule = world.rules.effective(&id.service.host, &service.object.meta.namespace);
+    let backend = world.index.backend(&id.service.host)?;
+    let rule = world.rules.effective(&id.service.host, backend.namespace());
     let subset = rule.and_then(|rule| rule.subsets.get(id.subset.as_str()));
     Rule::blocks(rule, subset, id.service.port, &world.mesh.blocks).pool
 }

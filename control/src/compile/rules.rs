@@ -69,7 +69,7 @@ impl<'a> Rules<'a> {
         }
         let namespace = object.meta.namespace.as_str();
         let host = full_host(&spec.host, namespace, &index.pod.domain);
-        if !host.contains('*') && index.service(&host).is_none() {
+        if !host.contains('*') && index.backend(&host).is_none() {
             let what = format_args!("`{host}` is no known service");
             let remedy = "correct the host or create the Service";
             scope.warn(UNKNOWN_RULE_HOST, "host", what, remedy);

@@ -75,6 +75,7 @@ fn answer(request: wire::ExplainRequest) -> wire::ExplainResponse {
         labels: [("istio".into(), "ingressgateway".into())].into(),
         namespace: "istio-system".into(),
         domain: "cluster.local".into(),
+        ..GatewayPod::default()
     };
     let config = ConfigSet { pod, objects: objects.collect() };
     let Compiled { snapshot, diagnostics } = compile(&config);

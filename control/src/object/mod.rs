@@ -8,11 +8,14 @@ pub mod endpoints;
 pub mod gateway;
 pub mod mesh;
 pub mod meta;
+pub mod node;
 pub mod pod;
 pub mod service;
+pub mod service_entry;
 pub mod tcp_route;
 pub mod traffic_policy;
 pub mod virtual_service;
+pub mod workload_entry;
 
 use std::collections::BTreeMap;
 
@@ -23,9 +26,12 @@ use endpoints::{EndpointSlice, Endpoints};
 use gateway::Gateway;
 use mesh::MeshConfig;
 use meta::Meta;
+use node::Node;
 use pod::Pod;
 use service::Service;
+use service_entry::ServiceEntry;
 use virtual_service::VirtualService;
+use workload_entry::WorkloadEntry;
 
 /// One object with its metadata and where it was read.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +65,12 @@ pub enum Spec {
     MeshConfig(MeshConfig),
     /// Core ConfigMap that holds MeshConfig.
     ConfigMap(MeshConfig),
+    /// Core Node.
+    Node(Node),
+    /// `networking.istio.io` ServiceEntry.
+    ServiceEntry(ServiceEntry),
+    /// `networking.istio.io` WorkloadEntry.
+    WorkloadEntry(WorkloadEntry),
 }
 
 impl Spec {
@@ -74,6 +86,9 @@ impl Spec {
             Self::Pod(_) => "Pod",
             Self::MeshConfig(_) => "MeshConfig",
             Self::ConfigMap(_) => "ConfigMap",
+            Self::Node(_) => "Node",
+            Self::ServiceEntry(_) => "ServiceEntry",
+            Self::WorkloadEntry(_) => "WorkloadEntry",
         }
     }
 }
@@ -90,7 +105,7 @@ impl Object {
 }
 
 /// The gateway pod that a snapshot is compiled for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GatewayPod {
     /// What `Gateway.spec.selector` is matched against.
     pub labels: BTreeMap<String, String>,
@@ -98,6 +113,10 @@ pub struct GatewayPod {
     pub namespace: String,
     /// Cluster domain, `cluster.local`.
     pub domain: String,
+    /// Node it runs on; empty if unknown. `internalTrafficPolicy: Local` is judged by it.
+    pub node: String,
+    /// `region/zone/subzone` as given; empty = as the labels of the pod or its Node say.
+    pub locality: String,
 }
 
 /// All objects at one moment, and whom to compile for. The only input of `compile`.

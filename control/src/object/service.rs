@@ -17,6 +17,10 @@ pub struct Service {
     pub type_: String,
     /// Target of an ExternalName.
     pub external_name: String,
+    /// `Local` limits it to endpoints of the gateway's node.
+    pub internal_traffic_policy: String,
+    /// `PreferClose`, `PreferSameZone`, `PreferSameNode`; empty = no preference.
+    pub traffic_distribution: String,
 }
 
 /// `spec.ports[]`.

@@ -84,8 +84,11 @@ fn spec() -> Cluster {
 
 /// Publishes [`snapshot_with`] as a compile result.
 pub(crate) async fn publish(publisher: &Publisher, hosts: &[&str]) {
-    let pod =
-        GatewayPod { labels: [].into(), namespace: "shop".into(), domain: "cluster.local".into() };
+    let pod = GatewayPod {
+        namespace: "shop".into(),
+        domain: "cluster.local".into(),
+        ..GatewayPod::default()
+    };
     let result = CompileResult {
         snapshot: snapshot_with(hosts),
         diagnostics: Vec::new(),

@@ -184,6 +184,8 @@ async fn start_pipeline(
         labels: settings.gateway_labels.clone(),
         namespace: settings.namespace.clone(),
         domain: settings.domain.clone(),
+        node: settings.node_name.clone(),
+        locality: settings.locality.clone(),
     };
     let compiler = CompileActor::new(Arc::new(pod), publisher, servers.clone()).start();
     let whole_ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);

@@ -13,13 +13,23 @@ pub(super) enum Kind {
     Pod,
     /// Only those that hold MeshConfig.
     ConfigMap,
+    Node,
+    ServiceEntry,
+    WorkloadEntry,
 }
 
 impl Kind {
     /// Whether fields unknown to us are findings. Kubernetes' own objects have hundreds of fields
     /// that a gateway has no use for; of Istio's we claim to know all.
     pub(super) fn is_istio(self) -> bool {
-        matches!(self, Self::Gateway | Self::VirtualService | Self::DestinationRule)
+        match self {
+            Self::Gateway
+            | Self::VirtualService
+            | Self::DestinationRule
+            | Self::ServiceEntry
+            | Self::WorkloadEntry => true,
+            Self::Service | Self::Endpoints | Self::EndpointSlice | Self::Pod | Self::Node => false,
+        }
     }
 }
 
@@ -29,6 +39,8 @@ pub(super) enum Reading {
     Read(Kind),
     /// A kind that configures gateways or meshes, in which case silence would mislead.
     NotSupported,
+    /// A kind that keeps requests out: to serve without it is a hole, not a loss.
+    NotEnforced,
     Ignored,
 }
 
@@ -43,11 +55,21 @@ pub(super) fn reading_of(api_version: &str, kind: &str) -> Reading {
         ("networking.istio.io", "v1" | "v1beta1" | "v1alpha3", "DestinationRule") => {
             Kind::DestinationRule
         }
+        ("networking.istio.io", "v1" | "v1beta1" | "v1alpha3", "ServiceEntry") => {
+            Kind::ServiceEntry
+        }
+        ("networking.istio.io", "v1" | "v1beta1" | "v1alpha3", "WorkloadEntry") => {
+            Kind::WorkloadEntry
+        }
+        ("", "v1", "Node") => Kind::Node,
         ("", "v1", "Service") => Kind::Service,
         ("", "v1", "Endpoints") => Kind::Endpoints,
         ("", "v1", "Pod") => Kind::Pod,
         ("", "v1", "ConfigMap") => Kind::ConfigMap,
         ("discovery.k8s.io", "v1" | "v1beta1", "EndpointSlice") => Kind::EndpointSlice,
+        ("security.istio.io", _, "AuthorizationPolicy" | "RequestAuthentication") => {
+            return Reading::NotEnforced;
+        }
         _ if configures_traffic(group, kind) => return Reading::NotSupported,
         _ => return Reading::Ignored,
     };
@@ -80,8 +102,17 @@ mod tests {
             ("v1", "Service", Reading::Read(Kind::Service)),
             ("discovery.k8s.io/v1", "EndpointSlice", Reading::Read(Kind::EndpointSlice)),
             ("networking.istio.io/v2", "Gateway", Reading::NotSupported),
-            ("networking.istio.io/v1", "ServiceEntry", Reading::NotSupported),
-            ("security.istio.io/v1", "AuthorizationPolicy", Reading::NotSupported),
+            ("networking.istio.io/v1", "ServiceEntry", Reading::Read(Kind::ServiceEntry)),
+            ("networking.istio.io/v1beta1", "WorkloadEntry", Reading::Read(Kind::WorkloadEntry)),
+            ("v1", "Node", Reading::Read(Kind::Node)),
+            ("networking.istio.io/v1", "Sidecar", Reading::NotSupported),
+            ("security.istio.io/v1", "AuthorizationPolicy", Reading::NotEnforced),
+            ("security.istio.io/v1beta1", "RequestAuthentication", Reading::NotEnforced),
+            ("security.istio.io/v1", "PeerAuthentication", Reading::NotSupported),
+            ("telemetry.istio.io/v1", "Telemetry", Reading::NotSupported),
+            ("extensions.istio.io/v1alpha1", "WasmPlugin", Reading::NotSupported),
+            ("networking.istio.io/v1alpha3", "EnvoyFilter", Reading::NotSupported),
+            ("networking.istio.io/v1beta1", "ProxyConfig", Reading::NotSupported),
             ("gateway.networking.k8s.io/v1", "HTTPRoute", Reading::NotSupported),
             ("networking.k8s.io/v1", "Ingress", Reading::NotSupported),
             ("networking.k8s.io/v1", "NetworkPolicy", Reading::Ignored),

@@ -8,6 +8,7 @@
 //! | `FWY0001` | Error | not readable as objects: syntax, no kind, no name, too large |
 //! | `FWY0002` | Warning | an unknown field; the object is used without it |
 //! | `FWY0003` | Warning | a kind that is not supported |
+//! | `FWY0003` | Error | a kind that keeps requests out, and is not enforced |
 //! | `IST0106` | Error | a field of the wrong type; the object is not used |
 
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use super::{
     node::{Node, Value},
     typed::{self, Nulls, UnknownField},
 };
-use crate::object::{Object, Spec, meta::Meta};
+use crate::object::{self, Object, Spec, meta::Meta};
 
 /// Largest file that is read, in bytes.
 pub const FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -160,6 +161,7 @@ impl Parsing<'_> {
         match reading_of(&api_version, &kind) {
             Reading::Read(known) => self.object(node, known, &kind),
             Reading::NotSupported => self.not_supported(node, &api_version, &kind),
+            Reading::NotEnforced => self.not_enforced(node, &kind),
             Reading::Ignored => {}
         }
     }
@@ -246,6 +248,17 @@ impl Parsing<'_> {
         });
     }
 
+    fn not_enforced(&mut self, node: &Node, kind: &str) {
+        self.parsed.diagnostics.push(Diagnostic {
+            severity: Severity::Error,
+            code: "FWY0003",
+            object: reference_of(node, kind),
+            place: self.place(node.line),
+            message: format!("{kind} is not enforced: requests it should stop get through"),
+            remedy: "protect the services behind the gateway in another way".to_owned(),
+        });
+    }
+
     fn place(&self, line: u32) -> Option<Place> {
         self.file.map(|file| Place { file: file.to_owned(), line })
     }
@@ -273,12 +286,15 @@ fn read_object(node: &Node, kind: Kind) -> Result<(Meta, Spec, Vec<UnknownField>
         Kind::Gateway => Spec::Gateway(read_spec(node, Nulls::Refused, of_spec)?),
         Kind::VirtualService => Spec::VirtualService(read_spec(node, Nulls::Refused, of_spec)?),
         Kind::DestinationRule => Spec::DestinationRule(read_spec(node, Nulls::Refused, of_spec)?),
+        Kind::ServiceEntry => Spec::ServiceEntry(read_spec(node, Nulls::Refused, of_spec)?),
+        Kind::WorkloadEntry => Spec::WorkloadEntry(read_spec(node, Nulls::Refused, of_spec)?),
         // The rest has more fields than we read, and not all of them under `spec`.
         Kind::Service => Spec::Service(read_spec(node, Nulls::Empty, &mut Vec::new())?),
         Kind::Endpoints => Spec::Endpoints(typed::read(node, "", Nulls::Empty)?.0),
         Kind::EndpointSlice => Spec::EndpointSlice(typed::read(node, "", Nulls::Empty)?.0),
         Kind::Pod => Spec::Pod(typed::read(node, "", Nulls::Empty)?.0),
         Kind::ConfigMap => Spec::ConfigMap(read_config_map(node, of_spec)?),
+        Kind::Node => Spec::Node(object::node::Node::default()),
     };
     if kind.is_istio() {
         unknown.extend(strangers(node, "", &["apiVersion", "kind", "metadata", "spec", "status"]));

@@ -27,13 +27,16 @@ pub(super) const fn resource_of(kind: Kind) -> Resource {
         Kind::DestinationRule => {
             ("networking.istio.io", ISTIO, "destinationrules", "DestinationRule")
         }
+        Kind::ServiceEntry => ("networking.istio.io", ISTIO, "serviceentries", "ServiceEntry"),
+        Kind::WorkloadEntry => ("networking.istio.io", ISTIO, "workloadentries", "WorkloadEntry"),
+        Kind::Node => ("", &["v1"], "nodes", "Node"),
         Kind::Service => ("", &["v1"], "services", "Service"),
         Kind::Endpoints => ("", &["v1"], "endpoints", "Endpoints"),
         Kind::EndpointSlice => ("discovery.k8s.io", &["v1"], "endpointslices", "EndpointSlice"),
         Kind::Pod => ("", &["v1"], "pods", "Pod"),
         Kind::ConfigMap => ("", &["v1"], "configmaps", "ConfigMap"),
     };
-    Resource { kind, group, versions, plural, name, is_namespaced: true }
+    Resource { kind, group, versions, plural, name, is_namespaced: !matches!(kind, Kind::Node) }
 }
 
 /// The kinds that are watched as a whole. Endpoints are left out: the API server mirrors them into
@@ -45,6 +48,9 @@ pub(super) const WATCHED: &[Kind] = &[
     Kind::Service,
     Kind::EndpointSlice,
     Kind::Pod,
+    Kind::Node,
+    Kind::ServiceEntry,
+    Kind::WorkloadEntry,
 ];
 
 impl Resource {

@@ -279,11 +279,18 @@ fn unknown_fields_and_kinds_are_warnings() {
     );
     check(
         "a.yaml",
-        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: a}\n",
+        "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: a}\n",
         &[],
-        &["Warning [FWY0003] (ServiceEntry default/a a.yaml:1) ServiceEntry of \
-           networking.istio.io/v1 is not supported and has no effect: remove it, or do not rely \
-           on it"],
+        &["Warning [FWY0003] (Sidecar default/a a.yaml:1) Sidecar of networking.istio.io/v1 is \
+           not supported and has no effect: remove it, or do not rely on it"],
+    );
+    check(
+        "a.yaml",
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: a}\n",
+        &[],
+        &["Error [FWY0003] (AuthorizationPolicy default/a a.yaml:1) AuthorizationPolicy is not \
+           enforced: requests it should stop get through: protect the services behind the \
+           gateway in another way"],
     );
 }
 
