@@ -42,7 +42,10 @@ fn check(args: &[&str], stdin: &str, code: i32) -> String {
 
 #[test]
 fn the_reference_configuration_is_passed_in_silence() {
-    assert_eq!(check(&["analyze", "--failure-threshold", "info", EXAMPLES], "", 0), "");
+    for example in std::fs::read_dir(EXAMPLES).expect("examples") {
+        let path = example.expect("an entry").path().display().to_string();
+        assert_eq!(check(&["analyze", "--failure-threshold", "info", &path], "", 0), "", "{path}");
+    }
 }
 
 #[test]
