@@ -44,6 +44,8 @@ pub(super) const NOT_SERVED: &str = "FWY0010";
 pub(super) const NOT_IN_FORCE: &str = "FWY0011";
 /// A Gateway server lost its port to an older one (Istio contract 1.6).
 pub(super) const SERVER_CONFLICT: &str = "FWY0012";
+/// A Secret holds no usable certificate, key or authority.
+pub(super) const BAD_CREDENTIAL: &str = "IST0161";
 /// An endpoint is held back until its pod is known (Istio contract 4.2).
 pub(super) const ENDPOINT_HELD: &str = "FWY0013";
 /// A `tls` match lost a server name to an older chain of its port (Istio contract 2.11).

@@ -13,6 +13,7 @@ use crate::object::endpoints::{EndpointSlice, Endpoints, SERVICE_NAME_LABEL};
 use crate::object::gateway::Gateway;
 use crate::object::mesh::MeshConfig;
 use crate::object::pod::Pod;
+use crate::object::secret::Secret;
 use crate::object::service::Service;
 use crate::object::service_entry::ServiceEntry;
 use crate::object::virtual_service::VirtualService;
@@ -79,6 +80,8 @@ pub(super) struct Index<'a> {
     pods_by_namespace: HashMap<&'a str, Vec<Named<'a, Pod>>>,
     slices: HashMap<Key<'a>, Vec<Named<'a, EndpointSlice>>>,
     endpoints: HashMap<Key<'a>, Named<'a, Endpoints>>,
+    /// Of the gateway pod's namespace, by name.
+    secrets: HashMap<&'a str, &'a Secret>,
     pods_by_key: HashMap<Key<'a>, Named<'a, Pod>>,
     pods_by_ip: HashMap<&'a str, Named<'a, Pod>>,
 }
@@ -104,6 +107,7 @@ impl<'a> Index<'a> {
             pods_by_namespace: HashMap::new(),
             slices: HashMap::new(),
             endpoints: HashMap::new(),
+            secrets: HashMap::new(),
             pods_by_key: HashMap::new(),
             pods_by_ip: HashMap::new(),
         };
@@ -148,6 +152,11 @@ impl<'a> Index<'a> {
             }
             Spec::MeshConfig(spec) => self.mesh_files.push(Named { object, spec }),
             Spec::ConfigMap(spec) => self.mesh_maps.push(Named { object, spec }),
+            Spec::Secret(spec) => {
+                if key.0 == self.pod.namespace {
+                    self.secrets.insert(key.1, spec);
+                }
+            }
             Spec::Pod(spec) => {
                 self.pods.push(Named { object, spec });
                 self.pods_by_key.insert(key, Named { object, spec });
@@ -236,6 +245,11 @@ impl<'a> Index<'a> {
     /// The Service's Endpoints object.
     pub(super) fn endpoints(&self, service: &'a Object) -> Option<Named<'a, Endpoints>> {
         self.endpoints.get(&(service.meta.namespace.as_str(), service.meta.name.as_str())).copied()
+    }
+
+    /// A Secret of the gateway pod's namespace; those of other namespaces are out of reach.
+    pub(super) fn secret(&self, name: &str) -> Option<&'a Secret> {
+        self.secrets.get(name).copied()
     }
 
     /// A pod by name.

@@ -10,6 +10,7 @@
 //! | `gateways` | Gateways | servers with class, port and hosts |
 //! | `virtual_services`, `routes`, `delegates`, `opaque` | VirtualServices | flat routes |
 //! | `listeners`, `chains` | servers | listeners, conflicts settled |
+//! | `secrets` | servers, Secrets | certificates and authorities by name |
 //! | `virtual_hosts` | listeners, flat routes | route tables |
 //! | `clusters`, `auto_passthrough`, `endpoints` | what routes name, Services | what can be reached |
 //!
@@ -52,8 +53,10 @@ mod retries;
 mod routes;
 mod rule_checks;
 mod rules;
+mod secrets;
 mod server_tls;
 mod settings;
+mod tls_demands;
 mod virtual_hosts;
 mod virtual_services;
 
@@ -124,13 +127,14 @@ pub fn compile(config: &ConfigSet) -> Compiled {
         .filter_map(|id| Some((id.clone(), Arc::new(clusters::cluster(&world, &id)?))))
         .collect();
     let endpoints = endpoint_sets(&world, &clusters, &mut findings);
+    let secrets = secrets::collect(&world.index, &gateways, &mut findings);
     let snapshot = Snapshot {
         version: SnapshotVersion(0),
         listeners,
         route_tables,
         clusters,
         endpoints,
-        secrets: BTreeMap::new(),
+        secrets,
         settings: Arc::new(settings::gateway_settings(&world.mesh, &mut findings)),
     };
     assert_eq!(snapshot.check(), Ok(()), "compile made a snapshot that breaks its promises");

@@ -6,6 +6,7 @@ use std::fmt::{self, Display, Formatter, Write};
 use fairway_shared::snapshot::Snapshot;
 use fairway_shared::snapshot::listener::{ChainAction, Listener, ListenerKind, TcpRoute, TlsChain};
 use fairway_shared::snapshot::route::{Route, RouteMatch, StringMatch};
+use fairway_shared::snapshot::tls::Secret;
 use fairway_shared::snapshot::tls::{ClientDemand, ServerTls};
 
 use super::render_cluster::{write_cluster, write_endpoints};
@@ -50,6 +51,9 @@ fn write_snapshot(snapshot: &Snapshot, out: &mut String) -> fmt::Result {
     }
     for (id, cluster) in &snapshot.clusters {
         write_cluster(id, cluster, out)?;
+    }
+    for (name, secret) in &snapshot.secrets {
+        writeln!(out, "secret {name}{}", SecretText(secret))?;
     }
     for (id, set) in &snapshot.endpoints {
         write_endpoints(id, set, out)?;
@@ -142,4 +146,22 @@ impl Display for DurationText {
 
 fn joined(ports: &[u16]) -> String {
     ports.iter().map(u16::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// What there is, never what it says.
+struct SecretText<'s>(&'s Secret);
+
+impl Display for SecretText<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self(secret) = self;
+        let parts = [
+            (&secret.certificate_chain, "certificate"),
+            (&secret.private_key, "key"),
+            (&secret.authorities, "authorities"),
+            (&secret.revocations, "revocations"),
+            (&secret.ocsp_staple, "staple"),
+        ];
+        let mut held = parts.iter().filter(|(content, _)| !content.is_empty());
+        held.try_for_each(|(_, name)| write!(f, " {name}"))
+    }
 }

@@ -1,12 +1,11 @@
 //! The `tls` block of a Gateway server, checked and read (Istio contract 1.2, 1.4, 1.7, 9.3).
 
 use fairway_shared::id::SecretName;
-use fairway_shared::snapshot::tls::{
-    self, CertificateSource, ClientDemand, TlsVersion, TrustSource,
-};
+use fairway_shared::snapshot::tls::{self, CertificateSource, ClientDemand, TrustSource};
 
 use super::findings::{DUBIOUS, Scope};
 use super::gateways::ServerClass;
+use super::tls_demands;
 use crate::object::gateway::{Server, ServerTls};
 
 /// What is done with the TLS connections of a server (Istio contract 1.4).
@@ -34,13 +33,13 @@ pub(super) fn read_tls(
     Some(match tls.mode.as_str() {
         "" | "PASSTHROUGH" => TlsPlan::Passthrough,
         "AUTO_PASSTHROUGH" => TlsPlan::AutoPassthrough,
-        _ if is_http => TlsPlan::Http(terminate(tls)),
-        _ => TlsPlan::Tcp(terminate(tls)),
+        _ if is_http => TlsPlan::Http(terminate(tls, scope)),
+        _ => TlsPlan::Tcp(terminate(tls, scope)),
     })
 }
 
-/// How TLS ends at a server that was found sound.
-fn terminate(tls: &ServerTls) -> tls::ServerTls {
+/// How TLS ends at a server.
+fn terminate(tls: &ServerTls, scope: &mut Scope<'_>) -> tls::ServerTls {
     let secret = |name: &String| SecretName(name.clone());
     let names = match tls.credential_names.as_slice() {
         [] => std::slice::from_ref(&tls.credential_name),
@@ -59,6 +58,7 @@ fn terminate(tls: &ServerTls) -> tls::ServerTls {
     }
     let trust = match names.first().filter(|name| !name.is_empty()) {
         _ if tls.mode == "ISTIO_MUTUAL" => TrustSource::Mesh,
+        _ if tls.insecure_skip_verify => TrustSource::Anyone,
         Some(name) => TrustSource::Secret(secret(name)),
         None => TrustSource::Files {
             authorities: tls.ca_certificates.clone(),
@@ -70,17 +70,18 @@ fn terminate(tls: &ServerTls) -> tls::ServerTls {
             is_required: tls.mode != "OPTIONAL_MUTUAL",
             trust,
             subject_alt_names: tls.subject_alt_names.clone(),
-            spki_sha256: Vec::new(),
-            certificate_sha256: Vec::new(),
+            spki_sha256: tls_demands::spki_hashes(tls, scope),
+            certificate_sha256: tls_demands::certificate_hashes(tls, scope),
         },
         _ => ClientDemand::None,
     };
+    let (version_min, version_max) = tls_demands::versions(tls, scope);
     tls::ServerTls {
         certificates,
         client,
-        version_min: TlsVersion::V1_2,
-        version_max: TlsVersion::V1_3,
-        cipher_suites: Vec::new(),
+        version_min,
+        version_max,
+        cipher_suites: tls_demands::cipher_suites(tls, scope),
     }
 }
 

@@ -90,6 +90,9 @@ pub struct ServerTls {
     /// `TLSV1_3`, …
     #[serde(alias = "max_protocol_version")]
     pub max_protocol_version: String,
+    /// Client certificates are taken whoever signed them.
+    #[serde(alias = "insecure_skip_verify")]
+    pub insecure_skip_verify: bool,
     /// OpenSSL names.
     #[serde(alias = "cipher_suites")]
     pub cipher_suites: Vec<String>,

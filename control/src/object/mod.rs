@@ -10,6 +10,7 @@ pub mod mesh;
 pub mod meta;
 pub mod node;
 pub mod pod;
+pub mod secret;
 pub mod service;
 pub mod service_entry;
 pub mod tcp_route;
@@ -28,6 +29,7 @@ use mesh::MeshConfig;
 use meta::Meta;
 use node::Node;
 use pod::Pod;
+use secret::Secret;
 use service::Service;
 use service_entry::ServiceEntry;
 use virtual_service::VirtualService;
@@ -61,6 +63,8 @@ pub enum Spec {
     EndpointSlice(EndpointSlice),
     /// Core Pod.
     Pod(Pod),
+    /// Core Secret.
+    Secret(Secret),
     /// MeshConfig from a file of its own.
     MeshConfig(MeshConfig),
     /// Core ConfigMap that holds MeshConfig.
@@ -84,6 +88,7 @@ impl Spec {
             Self::Endpoints(_) => "Endpoints",
             Self::EndpointSlice(_) => "EndpointSlice",
             Self::Pod(_) => "Pod",
+            Self::Secret(_) => "Secret",
             Self::MeshConfig(_) => "MeshConfig",
             Self::ConfigMap(_) => "ConfigMap",
             Self::Node(_) => "Node",

@@ -11,6 +11,7 @@ pub(super) enum Kind {
     Endpoints,
     EndpointSlice,
     Pod,
+    Secret,
     /// Only those that hold MeshConfig.
     ConfigMap,
     Node,
@@ -65,6 +66,7 @@ pub(super) fn reading_of(api_version: &str, kind: &str) -> Reading {
         ("", "v1", "Service") => Kind::Service,
         ("", "v1", "Endpoints") => Kind::Endpoints,
         ("", "v1", "Pod") => Kind::Pod,
+        ("", "v1", "Secret") => Kind::Secret,
         ("", "v1", "ConfigMap") => Kind::ConfigMap,
         ("discovery.k8s.io", "v1" | "v1beta1", "EndpointSlice") => Kind::EndpointSlice,
         ("security.istio.io", _, "AuthorizationPolicy" | "RequestAuthentication") => {

@@ -293,6 +293,7 @@ fn read_object(node: &Node, kind: Kind) -> Result<(Meta, Spec, Vec<UnknownField>
         Kind::Endpoints => Spec::Endpoints(typed::read(node, "", Nulls::Empty)?.0),
         Kind::EndpointSlice => Spec::EndpointSlice(typed::read(node, "", Nulls::Empty)?.0),
         Kind::Pod => Spec::Pod(typed::read(node, "", Nulls::Empty)?.0),
+        Kind::Secret => Spec::Secret(typed::read(node, "", Nulls::Empty)?.0),
         Kind::ConfigMap => Spec::ConfigMap(read_config_map(node, of_spec)?),
         Kind::Node => Spec::Node(object::node::Node::default()),
     };

@@ -34,6 +34,7 @@ pub(super) const fn resource_of(kind: Kind) -> Resource {
         Kind::Endpoints => ("", &["v1"], "endpoints", "Endpoints"),
         Kind::EndpointSlice => ("discovery.k8s.io", &["v1"], "endpointslices", "EndpointSlice"),
         Kind::Pod => ("", &["v1"], "pods", "Pod"),
+        Kind::Secret => ("", &["v1"], "secrets", "Secret"),
         Kind::ConfigMap => ("", &["v1"], "configmaps", "ConfigMap"),
     };
     Resource { kind, group, versions, plural, name, is_namespaced: !matches!(kind, Kind::Node) }

@@ -1,0 +1,129 @@
+//! The Secrets that servers name, looked up in the gateway pod's own namespace and nowhere else
+//! (Istio contract 1.7). Only what is named enters the snapshot.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use fairway_shared::certificate;
+use fairway_shared::id::SecretName;
+use fairway_shared::snapshot::tls::{
+    CertificateSource, ClientDemand, Secret, ServerTls, TrustSource,
+};
+
+use super::findings::{BAD_CREDENTIAL, FieldPath, Findings, NOT_FOUND, Scope};
+use super::gateways::GatewayPlan;
+use super::index::Index;
+use super::server_tls::TlsPlan;
+use crate::object::secret;
+
+/// Ends the name of the Secret that holds the authorities for the one without it.
+const AUTHORITIES_SUFFIX: &str = "-cacert";
+/// Keys of certificate and private key, and of authorities and revocations, the first that is
+/// complete.
+const PAIR_KEYS: [(&str, &str); 2] = [("cert", "key"), ("tls.crt", "tls.key")];
+const AUTHORITY_KEYS: [(&str, &str); 2] = [("cacert", "crl"), ("ca.crt", "ca.crl")];
+const STAPLE_KEY: &str = "tls.ocsp-staple";
+
+/// The Secrets that the servers of selected Gateways name. What is missing or unusable is
+/// reported; the server stays, and its handshakes fail until there is something better.
+pub(super) fn collect(
+    index: &Index<'_>,
+    gateways: &[GatewayPlan<'_>],
+    findings: &mut Findings,
+) -> BTreeMap<SecretName, Arc<Secret>> {
+    let mut found = BTreeMap::new();
+    for gateway in gateways.iter().filter(|gateway| gateway.is_selected) {
+        for server in &gateway.servers {
+            let Some(TlsPlan::Http(tls) | TlsPlan::Tcp(tls)) = &server.tls else { continue };
+            let path = FieldPath::Server(server.index);
+            let mut scope = findings.scope(gateway.gateway.object, path);
+            for name in names(tls) {
+                let Some(secret) = read(index, name) else {
+                    report_missing(index, name, &mut scope);
+                    continue;
+                };
+                check(tls, name, &secret, &mut scope);
+                found.entry(name.clone()).or_insert_with(|| Arc::new(secret));
+            }
+        }
+    }
+    found
+}
+
+fn names(tls: &ServerTls) -> BTreeSet<&SecretName> {
+    let certificates = tls.certificates.iter().filter_map(|source| match source {
+        CertificateSource::Secret(name) => Some(name),
+        CertificateSource::Files { .. } | CertificateSource::Mesh => None,
+    });
+    certificates.chain(trusted(tls)).collect()
+}
+
+/// The Secret that holds the authorities for clients.
+fn trusted(tls: &ServerTls) -> Option<&SecretName> {
+    match &tls.client {
+        ClientDemand::Certificate { trust: TrustSource::Secret(name), .. } => Some(name),
+        ClientDemand::Certificate { .. } | ClientDemand::None => None,
+    }
+}
+
+/// What the Secret of that name holds, its authorities from their own Secret if there is one.
+fn read(index: &Index<'_>, name: &SecretName) -> Option<Secret> {
+    let own = index.secret(&name.0);
+    let authorities = index.secret(&format!("{name}{AUTHORITIES_SUFFIX}")).or(own);
+    if own.is_none() && authorities.is_none() {
+        return None;
+    }
+    let mut secret = Secret::default();
+    if let Some(own) = own {
+        if let Some((chain, key)) = first_of(own, PAIR_KEYS, true) {
+            (secret.certificate_chain, secret.private_key) = (chain, key);
+        }
+        secret.ocsp_staple = own.value(STAPLE_KEY).unwrap_or_default();
+    }
+    if let Some((bundle, lists)) =
+        authorities.and_then(|held| first_of(held, AUTHORITY_KEYS, false))
+    {
+        (secret.authorities, secret.revocations) = (bundle, lists);
+    }
+    Some(secret)
+}
+
+/// The values of the first pair of keys that is there; `both` must be, or the first alone.
+fn first_of(
+    secret: &secret::Secret,
+    keys: [(&str, &str); 2],
+    both: bool,
+) -> Option<(Vec<u8>, Vec<u8>)> {
+    keys.iter().find_map(|(first, second)| {
+        let (first, second) = (secret.value(first)?, secret.value(second));
+        (second.is_some() || !both).then(|| (first, second.unwrap_or_default()))
+    })
+}
+
+fn report_missing(index: &Index<'_>, name: &SecretName, scope: &mut Scope<'_>) {
+    let namespace = &index.pod.namespace;
+    let problem = format_args!("`{name}` is no Secret of namespace {namespace}");
+    let remedy = "create it in the gateway pod's namespace; until then handshakes fail";
+    scope.error(NOT_FOUND, "tls.credentialName", problem, remedy);
+}
+
+fn check(tls: &ServerTls, name: &SecretName, secret: &Secret, scope: &mut Scope<'_>) {
+    let mut report = |problem: certificate::PemError, remedy| {
+        let problem = format_args!("`{name}` {problem}");
+        scope.error(BAD_CREDENTIAL, "tls.credentialName", problem, remedy);
+    };
+    if tls.certificates.contains(&CertificateSource::Secret(name.clone()))
+        && let Err(problem) = certificate::pair(&secret.certificate_chain, &secret.private_key)
+    {
+        report(problem, "put the certificate into `tls.crt` and its key into `tls.key`");
+    }
+    if trusted(tls) != Some(name) {
+        return;
+    }
+    if let Err(problem) = certificate::authorities(&secret.authorities) {
+        report(problem, "put the authorities into `ca.crt` of it or of the Secret `…-cacert`");
+    }
+    if let Err(problem) = certificate::revocations(&secret.revocations) {
+        report(problem, "put PEM revocation lists into `ca.crl`, or remove the key");
+    }
+}
