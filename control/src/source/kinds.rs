@@ -29,7 +29,13 @@ impl Kind {
             | Self::DestinationRule
             | Self::ServiceEntry
             | Self::WorkloadEntry => true,
-            Self::Service | Self::Endpoints | Self::EndpointSlice | Self::Pod | Self::Node => false,
+            Self::Service
+            | Self::Endpoints
+            | Self::EndpointSlice
+            | Self::Pod
+            | Self::Node
+            | Self::Secret
+            | Self::ConfigMap => false,
         }
     }
 }
