@@ -78,6 +78,7 @@ async fn redirects_say_where_to_go() {
         ("", "{port: 81}", "GET / | host: {host}:8080", 301, "http://{host}:81/"),
         ("", "{derivePort: FROM_REQUEST_PORT, scheme: https}", "GET /", 301, "https://{host}:80/"),
         ("", "{derivePort: FROM_PROTOCOL_DEFAULT, scheme: https}", "GET /", 301, "https://{host}/"),
+        ("", "{port: 80}", "GET /a | host: {host}:81", 301, "http://{host}/a"),
         ("", "{uri: /x, redirectCode: 302}", "GET /", 302, "http://{host}/x"),
         ("", "{uri: /x, redirectCode: 303}", "GET /", 303, "http://{host}/x"),
         ("", "{uri: /x, redirectCode: 307}", "POST /", 307, "http://{host}/x"),
@@ -188,11 +189,8 @@ async fn rewrites_change_path_and_host_and_keep_the_query() {
         let found = (received.path.as_str(), received.host.as_str());
         assert_eq!(found, (*path, received_host.as_str()), "{rewrite} {asked}");
         assert_eq!(received.header("host"), received_host, "once: {rewrite}");
-        let asked_path = asked.split('?').next().unwrap();
-        let original = received.header("x-envoy-original-path");
-        let original_path = original.split('?').next().unwrap();
-        let expected = if asked == path { "" } else { asked_path };
-        assert_eq!(original_path, expected, "{rewrite} {asked}");
+        let expected = if asked == path { "" } else { asked };
+        assert_eq!(received.header("x-envoy-original-path"), expected, "{rewrite} {asked}");
     }
 }
 

@@ -1,10 +1,13 @@
-//! The canonical path: what is matched is what is sent (Istio contract 6.7, mode BASE).
+//! The canonical path: what is matched is what is sent (Istio contract 6.7).
 //!
-//! Dot segments are resolved, `\` becomes `/`, percent-encoded unreserved characters are decoded
-//! (RFC 3986 2.3). An encoded NUL or an incomplete escape is refused. Case, doubled slashes,
-//! other escapes and the query are left alone.
+//! Unless the mode is `None`, dot segments are resolved, `\` becomes `/`, percent-encoded
+//! unreserved characters are decoded (RFC 3986 2.3), and an encoded NUL or an incomplete escape is
+//! refused. Case, other escapes and the query are left alone, doubled slashes and `%2F` and `%5C`
+//! unless the mode says otherwise.
 
 use std::borrow::Cow;
+
+use crate::snapshot::settings::PathNormalization;
 
 /// A path that cannot be made canonical: 400 `path_normalization_failed`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -15,12 +18,35 @@ pub struct PathError;
 ///
 /// # Errors
 /// [`PathError`].
-pub fn canonical_path(raw: &str) -> Result<Cow<'_, str>, PathError> {
-    if is_canonical(raw.as_bytes()) {
+pub fn canonical_path(raw: &str, mode: PathNormalization) -> Result<Cow<'_, str>, PathError> {
+    let (merges, decodes_slashes) = match mode {
+        PathNormalization::None => return Ok(Cow::Borrowed(raw)),
+        PathNormalization::Base => (false, false),
+        PathNormalization::MergeSlashes => (true, false),
+        PathNormalization::DecodeAndMergeSlashes => (true, true),
+    };
+    if is_canonical(raw.as_bytes()) && !(merges && raw.contains("//")) {
         return Ok(Cow::Borrowed(raw));
     }
-    let decoded = decode(raw)?;
-    Ok(Cow::Owned(without_dot_segments(&decoded)))
+    let canonical = without_dot_segments(&decode(raw, decodes_slashes)?);
+    // Last, as Envoy does it: no dot segment can come of it.
+    Ok(Cow::Owned(if merges { merged(&canonical) } else { canonical }))
+}
+
+/// Runs of slashes become one.
+fn merged(path: &str) -> String {
+    let mut previous = None;
+    let is_repeat = |letter: char| {
+        let is_repeat = letter == '/' && previous == Some('/');
+        previous = Some(letter);
+        is_repeat
+    };
+    let repeats: Vec<bool> = path.chars().map(is_repeat).collect();
+    path.chars()
+        .zip(repeats)
+        .filter(|(_, is_repeat)| !is_repeat)
+        .map(|(letter, _)| letter)
+        .collect()
 }
 
 /// Sees at a glance that there is nothing to do.
@@ -36,7 +62,7 @@ fn is_canonical(path: &[u8]) -> bool {
     true
 }
 
-fn decode(raw: &str) -> Result<String, PathError> {
+fn decode(raw: &str, decodes_slashes: bool) -> Result<String, PathError> {
     let mut out = String::with_capacity(raw.len());
     let mut rest = raw;
     while let Some(letter) = rest.chars().next() {
@@ -53,6 +79,7 @@ fn decode(raw: &str) -> Result<String, PathError> {
                 }
                 match byte {
                     b if b.is_ascii_alphanumeric() || b"-._~".contains(&b) => out.push(b as char),
+                    b'/' | b'\\' if decodes_slashes => out.push('/'),
                     _ => out.push_str(escape),
                 }
                 used = escape.len();
@@ -90,6 +117,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn base(raw: &str) -> Result<Cow<'_, str>, PathError> {
+        canonical_path(raw, PathNormalization::Base)
+    }
+
     #[test]
     fn paths_become_canonical() {
         for (raw, canonical) in [
@@ -109,19 +140,45 @@ mod tests {
             ("/a;x=y", "/a;x=y"),
             ("/%7Euser", "/~user"),
         ] {
-            assert_eq!(canonical_path(raw).as_deref(), Ok(canonical), "{raw}");
+            assert_eq!(base(raw).as_deref(), Ok(canonical), "{raw}");
         }
         for raw in ["/%00", "/%0", "/%", "/%zz", "/%+1"] {
-            assert_eq!(canonical_path(raw), Err(PathError), "{raw}");
+            assert_eq!(base(raw), Err(PathError), "{raw}");
         }
+    }
+
+    #[test]
+    fn each_mode_does_more_than_the_one_before() {
+        use PathNormalization::{Base, DecodeAndMergeSlashes, MergeSlashes, None};
+        for (raw, expected) in [
+            ("/a//b", ["/a//b", "/a//b", "/a/b", "/a/b"]),
+            ("//", ["//", "//", "/", "/"]),
+            ("/a%2Fb", ["/a%2Fb", "/a%2Fb", "/a%2Fb", "/a/b"]),
+            ("/a%2f%2fb", ["/a%2f%2fb", "/a%2f%2fb", "/a%2f%2fb", "/a/b"]),
+            ("/a%5Cb", ["/a%5Cb", "/a%5Cb", "/a%5Cb", "/a/b"]),
+            ("/a/..%2fb", ["/a/..%2fb", "/a/..%2fb", "/a/..%2fb", "/b"]),
+            ("/a//../b", ["/a//../b", "/a/b", "/a/b", "/a/b"]),
+            ("/a%252Fb", ["/a%252Fb", "/a%252Fb", "/a%252Fb", "/a%252Fb"]),
+            ("/a/./b", ["/a/./b", "/a/b", "/a/b", "/a/b"]),
+        ] {
+            let modes = [None, Base, MergeSlashes, DecodeAndMergeSlashes];
+            let found = modes.map(|mode| canonical_path(raw, mode).unwrap().into_owned());
+            assert_eq!(found, expected, "{raw}");
+        }
+        assert_eq!(canonical_path("/%00", None).as_deref(), Ok("/%00"));
+        assert_eq!(canonical_path("/%00", DecodeAndMergeSlashes), Err(PathError));
     }
 
     proptest! {
         #[test]
-        fn a_canonical_path_stays_as_it_is(raw in "/[a-c./%\\\\]{0,12}") {
-            if let Ok(once) = canonical_path(&raw) {
-                prop_assert_eq!(canonical_path(&once).map(Cow::into_owned), Ok(once.to_string()));
+        fn a_canonical_path_stays_as_it_is(raw in "/([a-c./\\\\]|%2[eEfF]|%5[cC]|%){0,12}") {
+            use PathNormalization::{Base, DecodeAndMergeSlashes, MergeSlashes};
+            for mode in [Base, MergeSlashes, DecodeAndMergeSlashes] {
+                let Ok(once) = canonical_path(&raw, mode) else { continue };
+                let twice = canonical_path(&once, mode).map(Cow::into_owned);
+                prop_assert_eq!(twice, Ok(once.to_string()));
                 prop_assert!(!once.contains('\\') && !once.contains("/../"));
+                prop_assert!(mode == Base || !once.contains("//"));
             }
         }
     }

@@ -144,10 +144,6 @@ fn say_not_in_force(config: &MeshConfig, scope: &mut Scope<'_>) {
         ("tlsDefaults", config.tls_defaults.is_some()),
         ("defaultConfig.proxyHeaders", config.default_config.proxy_headers.is_some()),
         ("defaultConfig.gatewayTopology.proxyProtocol", topology.proxy_protocol.is_some()),
-        (
-            "defaultConfig.gatewayTopology.forwardClientCertDetails",
-            !topology.forward_client_cert_details.is_empty(),
-        ),
     ] {
         if is_set {
             scope.ignored(field);

@@ -43,7 +43,6 @@ pub(super) fn read_redirect(redirect: &object::Redirect, scope: &mut Scope<'_>) 
     let some = |text: &String| (!text.is_empty()).then(|| text.clone());
     let scheme = some(&redirect.scheme);
     let port = read_port(redirect, scope);
-    let port = port.filter(|port| !is_default_port(*port, scheme.as_deref()));
     Redirect { path, authority: some(&redirect.authority), scheme, port, status }
 }
 

@@ -3,6 +3,7 @@
 use fairway_proto::wire;
 use fairway_shared::matching::{canonical_host, strip_port};
 use fairway_shared::path::canonical_path;
+use fairway_shared::snapshot::settings::PathNormalization;
 use fairway_shared::trial::Request;
 
 /// A description of no request. Names the field of `ExplainRequest`.
@@ -127,7 +128,7 @@ fn path_and_query(written: &str) -> Result<(String, Option<String>), BadQuestion
     if !path.starts_with('/') || path.bytes().any(|byte| byte <= b' ') {
         return Err(bad());
     }
-    Ok((canonical_path(path).map_err(|_| bad())?.into_owned(), query))
+    Ok((canonical_path(path, PathNormalization::default()).map_err(|_| bad())?.into_owned(), query))
 }
 
 /// RFC 9110 5.6.2.

@@ -1,6 +1,6 @@
 //! Serves one downstream connection, as a task of the worker's thread.
 
-use std::cell::{RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -19,6 +19,7 @@ use super::prefixed::{Prefixed, Spoken};
 use super::recorded;
 use super::reply::ProxyError;
 use super::secure::Secure;
+use super::trust::HeadRules;
 use crate::cluster::connect::LocalExecutor;
 use crate::listener::dispatch::Ends;
 use crate::listener::lives::Life;
@@ -59,6 +60,8 @@ pub struct Serving {
     pub handshakes: Rc<HandshakeFigures>,
     /// What is recorded of each request.
     pub recording: View<Recording>,
+    /// How request heads are read; those of the snapshot in force.
+    pub rules: Rc<Cell<HeadRules>>,
     /// Chance, for balancing.
     pub random: RefCell<fastrand::Rng>,
 }
@@ -123,6 +126,11 @@ impl Downstream {
     /// Value of `server`.
     pub fn server_header(&self) -> Option<&HeaderValue> {
         self.serving.server_header.as_ref()
+    }
+
+    /// How request heads are read, as of this instant.
+    pub fn rules(&self) -> HeadRules {
+        self.serving.rules.get()
     }
 
     /// Figures of requests that reach no cluster.

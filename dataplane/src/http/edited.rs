@@ -1,9 +1,12 @@
 //! Header operations bound to one request. What substitutions may need of the request is copied
 //! only where there are operations.
 
+use std::net::SocketAddr;
+
 use http::header::{HeaderMap, HeaderValue};
 
 use super::connection::Downstream;
+use super::request::Head;
 use crate::route::edit::{EditContext, Edits, Value};
 use crate::route::predicate::RequestView;
 
@@ -11,6 +14,7 @@ use crate::route::predicate::RequestView;
 pub struct EditedBy<'a> {
     edits: &'a [Edits],
     downstream: &'a Downstream,
+    remote: SocketAddr,
     facts: Option<Box<Facts>>,
 }
 
@@ -27,7 +31,12 @@ struct Facts {
 
 impl<'a> EditedBy<'a> {
     /// Copies what is needed of the request before it is changed.
-    pub fn new(edits: &'a [Edits], downstream: &'a Downstream, view: &RequestView<'_>) -> Self {
+    pub fn new(
+        edits: &'a [Edits],
+        downstream: &'a Downstream,
+        head: &Head,
+        view: &RequestView<'_>,
+    ) -> Self {
         let facts = edits.iter().any(|edits| !edits.is_empty()).then(|| {
             Box::new(Facts {
                 host: view.host.to_owned(),
@@ -39,7 +48,8 @@ impl<'a> EditedBy<'a> {
                 headers: view.headers.clone(),
             })
         });
-        Self { edits, downstream, facts }
+        let remote = head.forwarded_client.unwrap_or(downstream.peer().remote);
+        Self { edits, downstream, remote, facts }
     }
 
     /// Carries the operations out.
@@ -67,7 +77,7 @@ impl<'a> EditedBy<'a> {
                 scheme: facts.scheme,
                 headers: &facts.headers,
             },
-            remote: peer.remote,
+            remote: self.remote,
             local: peer.local,
             protocol: self.downstream.protocol(),
         }

@@ -52,7 +52,8 @@ pub async fn serve(
     );
     let is_grpc = request::is_grpc(&parts.headers);
     account.set_grpc(is_grpc);
-    let (mut response, flags) = match Head::check(&mut parts, downstream.scheme()) {
+    let checked = Head::check(&mut parts, downstream.rules(), downstream.scheme());
+    let (mut response, flags) = match checked {
         Err(error) => {
             account.detail(error.details());
             (error.reply(is_grpc), error.flags())
@@ -152,7 +153,7 @@ impl Exchange<'_> {
         view: &RequestView<'_>,
     ) -> Response<ReplyBody> {
         let edits = std::slice::from_ref(edits);
-        EditedBy::new(edits, self.downstream, view).apply(response.headers_mut());
+        EditedBy::new(edits, self.downstream, self.head, view).apply(response.headers_mut());
         response
     }
 
@@ -174,8 +175,9 @@ impl Exchange<'_> {
         account.route_to(cluster);
         let host = self.head.host();
         let edits = [&*target.request_edits, &*target.response_edits];
-        let edited = edits
-            .map(|edits| EditedBy::new(edits, self.downstream, &self.head.view(&parts, &host)));
+        let edited = edits.map(|edits| {
+            EditedBy::new(edits, self.downstream, self.head, &self.head.view(&parts, &host))
+        });
         let client_end = tunnel::End::take(&mut parts.extensions);
         request::prepare(&mut parts, self.head, self.downstream);
         self.rewrite(&mut parts, table.routes.source(index), forward)?;
@@ -257,14 +259,17 @@ impl Exchange<'_> {
         forward: &Forward,
     ) -> Result<(), ProxyError> {
         if let Some(change) = &forward.path {
-            let path = parts.uri.path().to_owned();
-            let changed = change.apply(&path);
+            let original = parts.uri.path_and_query().cloned();
+            let path = parts.uri.path();
+            let changed = change.apply(path);
             if changed != path {
                 request::set_path(&mut parts.uri, &changed).ok_or_else(|| {
                     tracing::debug!(route = route.origin, "rewrite makes no valid path");
                     ProxyError::BadPath
                 })?;
-                request::set_original_path(&mut parts.headers, &path);
+                if let Some(original) = original {
+                    request::set_original_path(&mut parts.headers, original.as_str());
+                }
             }
         }
         if let Some(authority) = &forward.authority {

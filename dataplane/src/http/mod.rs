@@ -20,4 +20,5 @@ pub mod request;
 pub mod response;
 pub mod retry;
 pub mod secure;
+pub mod trust;
 pub mod tunnel;

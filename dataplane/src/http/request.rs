@@ -2,6 +2,7 @@
 //! gateway's own fields added (Istio contract 6.5 to 6.7, RFC 9110 7.6.1).
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use fairway_shared::matching::canonical_host;
@@ -14,19 +15,22 @@ use http::{Method, Version};
 use super::connection::{Downstream, Peer};
 use super::reply::ProxyError;
 use super::secure::Secure;
+use super::trust::HeadRules;
 use crate::route::predicate::RequestView;
 
 /// `x-request-id`.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// `x-forwarded-for`.
 pub const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// `x-forwarded-proto`.
+pub const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const EXTERNAL_ADDRESS: HeaderName = HeaderName::from_static("x-envoy-external-address");
 const ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
 const ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
 const EXPECTED_TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
 const UPSTREAM_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
-const CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
+/// `x-forwarded-client-cert`.
+pub const CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
@@ -53,7 +57,9 @@ pub struct Head {
     pub upgrade: Upgrade,
     /// `content-type: application/grpc…`
     pub is_grpc: bool,
-    /// Of the connection: `http` or `https`.
+    /// The client that trusted proxies tell of; `None` = the peer.
+    pub forwarded_client: Option<SocketAddr>,
+    /// `http` or `https`: the connection's, or what a trusted proxy tells.
     pub scheme: &'static str,
 }
 
@@ -62,7 +68,11 @@ impl Head {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn check(parts: &mut Parts, scheme: &'static str) -> Result<Self, ProxyError> {
+    pub fn check(
+        parts: &mut Parts,
+        rules: HeadRules,
+        own_scheme: &'static str,
+    ) -> Result<Self, ProxyError> {
         if parts.version < Version::HTTP_11 {
             return Err(ProxyError::LowVersion);
         }
@@ -73,10 +83,14 @@ impl Head {
         let upgrade = upgrade(&parts.headers)?;
         let is_grpc = is_grpc(&parts.headers);
         let path = parts.uri.path();
-        if let Cow::Owned(canonical) = canonical_path(path).map_err(|_| ProxyError::BadPath)? {
+        if let Cow::Owned(canonical) =
+            canonical_path(path, rules.path).map_err(|_| ProxyError::BadPath)?
+        {
             set_path(&mut parts.uri, &canonical).ok_or(ProxyError::BadPath)?;
         }
-        Ok(Self { authority, upgrade, is_grpc, scheme })
+        let forwarded_client = rules.client(&parts.headers);
+        let scheme = rules.scheme(&parts.headers, own_scheme);
+        Ok(Self { authority, upgrade, is_grpc, forwarded_client, scheme })
     }
 
     /// What routes look at. `host` is [`Self::host`] of this head.
@@ -223,6 +237,8 @@ pub fn prepare(parts: &mut Parts, head: &Head, downstream: &Downstream) {
     headers.reserve(ADDED_FIELDS);
     remove_hop_by_hop(headers);
     remove_reserved(headers);
+    let own = downstream.secure().and_then(Secure::client_certificate);
+    downstream.rules().settle_client_cert(headers, own);
     headers.remove(header::EXPECT); // answered by the gateway
     headers.remove(HTTP2_SETTINGS);
     if head.upgrade == Upgrade::WebSocket {
@@ -231,10 +247,9 @@ pub fn prepare(parts: &mut Parts, head: &Head, downstream: &Downstream) {
     }
     headers.insert(FORWARDED_FOR, forwarded_for(headers, peer));
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(head.scheme));
-    if let Some(certificate) = downstream.secure().and_then(Secure::client_certificate) {
-        headers.insert(CLIENT_CERT, certificate.clone());
-    }
-    headers.insert(EXTERNAL_ADDRESS, peer.address_text.clone());
+    let client = head.forwarded_client.map(|client| client.ip().to_string());
+    let client = client.and_then(|text| HeaderValue::from_str(&text).ok());
+    headers.insert(EXTERNAL_ADDRESS, client.unwrap_or_else(|| peer.address_text.clone()));
     headers.insert(REQUEST_ID, request_id());
     headers.insert(ATTEMPT_COUNT, HeaderValue::from_static("1"));
     headers.insert(header::HOST, head.authority.clone());
@@ -269,7 +284,7 @@ pub fn set_upstream_time(headers: &mut HeaderMap, taken: Duration) {
     headers.insert(UPSTREAM_TIME, value);
 }
 
-/// Remembers the path before a rewrite.
+/// Remembers path and query before a rewrite.
 pub fn set_original_path(headers: &mut HeaderMap, path: &str) {
     if let Ok(value) = HeaderValue::from_str(path) {
         headers.insert(ORIGINAL_PATH, value);
@@ -278,7 +293,6 @@ pub fn set_original_path(headers: &mut HeaderMap, path: &str) {
 
 /// Client copies of fields that only the gateway may set.
 fn remove_reserved(headers: &mut HeaderMap) {
-    headers.remove(CLIENT_CERT);
     let is_reserved = |name: &&HeaderName| name.as_str().starts_with(RESERVED_PREFIX);
     while let Some(name) = headers.keys().find(is_reserved).cloned() {
         headers.remove(name);
@@ -368,7 +382,8 @@ mod tests {
             ("/", vec![("host", "u@a")], Err(ProxyError::BadHost)),
             ("http://u@a/", vec![], Err(ProxyError::BadHost)),
         ] {
-            let found = Head::check(&mut parts(uri, &headers), "http").map(|head| head.authority);
+            let found = Head::check(&mut parts(uri, &headers), HeadRules::default(), "http")
+                .map(|head| head.authority);
             let found = found.as_ref().map(|value| value.to_str().unwrap()).map_err(|e| *e);
             assert_eq!(found, expected, "{uri} {headers:?}");
         }

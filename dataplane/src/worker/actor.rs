@@ -5,7 +5,7 @@
 //! step, sockets are asked for, and when each has come or been refused the rest is removed and
 //! the snapshot is acked. The next one waits until then.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
@@ -31,6 +31,7 @@ use super::published::Published;
 use super::subscribe::{News, Verdict, Verdicts};
 use crate::cluster::handle::ClusterHandle;
 use crate::http::connection::Serving;
+use crate::http::trust::HeadRules;
 use crate::listener::actor::{Borrow, Drain, ListenerActor, Return};
 use crate::listener::bound::BoundListener;
 use crate::listener::lives::Lives;
@@ -60,6 +61,7 @@ pub struct WorkerActor {
     bindings: Bindings,
     listeners: BTreeMap<SocketAddr, Slot>,
     applying: Option<Applying>,
+    rules: Rc<Cell<HeadRules>>,
     buffers: Rc<Buffers>,
     telemetry: Telemetry,
     apply_seconds: Histogram,
@@ -117,6 +119,7 @@ impl WorkerActor {
             bindings: Bindings::default(),
             listeners: BTreeMap::new(),
             applying: None,
+            rules: Rc::default(),
             buffers: Rc::default(),
             telemetry: Telemetry::new(Arc::clone(&settings), outputs),
             settings,
@@ -165,6 +168,7 @@ impl WorkerActor {
         let begun = Instant::now();
         let settings = &applying.prepared.snapshot.settings;
         self.telemetry.apply(settings, self.clusters.values());
+        self.rules.set(HeadRules::from(&**settings));
         self.bindings.bind(&applying.plan, &applying.prepared, &self.clusters);
         for (address, id) in &applying.plan.addresses {
             let Some(listener) = self.bindings.listener(id) else { continue };
@@ -282,6 +286,7 @@ impl WorkerActor {
                     unrouted: Rc::clone(&self.telemetry.unrouted),
                     recording: self.telemetry.recording(),
                     handshakes: Rc::clone(self.handshakes.entry(bound).or_default()),
+                    rules: Rc::clone(&self.rules),
                     random: RefCell::default(),
                 });
                 let opened = ListenerActor::new(bound, socket, slot.published.view(), serving);
