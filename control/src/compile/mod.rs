@@ -75,6 +75,7 @@ use findings::{EMPTY_SUBSET, FieldPath, Findings};
 use index::Index;
 pub(crate) use index::is_subset;
 use mesh::Mesh;
+pub(crate) use names::full_host;
 use policy::GatewayPlace;
 use rules::Rules;
 use virtual_hosts::Bindings;

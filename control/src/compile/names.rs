@@ -26,7 +26,7 @@ fn age_key(object: &Object) -> (&str, &str, &str) {
 
 /// Full lower-case host name: a name without a dot belongs to `namespace`, any other is complete
 /// (Istio contract 2.2).
-pub(super) fn full_host(host: &str, namespace: &str, domain: &str) -> String {
+pub(crate) fn full_host(host: &str, namespace: &str, domain: &str) -> String {
     let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     if host.contains(['.', ':', '*', '[']) {
         return canonical_ip(&host).unwrap_or(host);

@@ -21,7 +21,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
 use super::SUBSCRIBERS_MAX;
@@ -32,11 +32,34 @@ const CONNECTIONS_MAX: usize = SUBSCRIBERS_MAX + 64;
 /// Pause after a failed accept, in milliseconds: it fails for want of descriptors or memory.
 const ACCEPT_PAUSE_MS: u64 = 100;
 
+/// Who is at the other end, as the kernel says (unix(7), SO_PEERCRED): the user that control runs
+/// as, or root. The mode of the socket asks for the same; this holds if somebody changes the mode.
+fn is_trusted(stream: &UnixStream) -> bool {
+    let own = nix::unistd::geteuid().as_raw();
+    match stream.peer_cred() {
+        Ok(peer) if may_speak(peer.uid(), own) => true,
+        Ok(peer) => {
+            let uid = peer.uid();
+            tracing::warn!("control socket: user {uid} is refused: only {own} and root may speak");
+            false
+        }
+        Err(error) => {
+            tracing::warn!("control socket: a peer without credentials is refused: {error}");
+            false
+        }
+    }
+}
+
+fn may_speak(peer: u32, own: u32) -> bool {
+    peer == own || peer == nix::unistd::Uid::from_raw(0).as_raw()
+}
+
 /// Accepts workers for ever.
 pub async fn serve(listener: UnixListener, publisher: Publisher) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
         match listener.accept().await {
+            Ok((stream, _)) if !is_trusted(&stream) => drop(permit),
             Ok((stream, _)) => {
                 let publisher = publisher.clone();
                 tokio::spawn(async move {

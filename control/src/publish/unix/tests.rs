@@ -217,3 +217,18 @@ async fn a_version_published_before_the_worker_came_is_sent_at_once() {
     let expected = Snapshot { version: SnapshotVersion(1), ..snapshot_with(&["a"]) };
     assert_eq!((version, snapshot), (1, expected));
 }
+
+#[test]
+fn only_the_same_user_and_root_may_speak() {
+    for (peer, own, allowed) in
+        [(1000, 1000, true), (0, 1000, true), (1001, 1000, false), (1000, 0, false)]
+    {
+        assert_eq!(may_speak(peer, own), allowed, "{peer} to {own}");
+    }
+}
+
+#[tokio::test]
+async fn a_peer_is_known_by_what_the_kernel_says() {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    assert!(is_trusted(&ours) && is_trusted(&theirs));
+}
