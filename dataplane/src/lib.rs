@@ -9,6 +9,7 @@
 //! | `listener`, `http`, `route`, `cluster`, `subset` | a request's way, in that order |
 //! | `tcp` | the same for opaque bytes |
 //! | [`black_box`] | what outlives a worker |
+//! | `proxy_protocol` | who is at the other end, as a load balancer in front says |
 //! | `telemetry` | what a worker counts |
 //! | `region` | what the workers of a pod know together, in shared memory |
 //! | [`sys`] | all `unsafe`: descriptors over sockets, listening sockets, CPUs, processes |
@@ -20,6 +21,7 @@ mod clock;
 mod cluster;
 mod http;
 mod listener;
+mod proxy_protocol;
 mod region;
 mod route;
 mod subset;

@@ -11,6 +11,7 @@
 //! | [`load`] | many connections at once, each failure counted by kind |
 //! | [`manifests`] | the reference configuration with the ports of the fakes |
 //! | [`process`] | what the kernel knows of a process and its sockets |
+//! | [`tcp`] | backends of opaque bytes, and the objects that lead to them |
 //! | [`wait`] | conditions with deadlines |
 //!
 //! Ports come from the kernel, tests run side by side, and nothing waits for time to pass.
@@ -24,6 +25,7 @@ pub mod manifests;
 pub mod mesh;
 pub mod process;
 pub mod scripted;
+pub mod tcp;
 pub mod upstream;
 pub mod wait;
 pub mod world;

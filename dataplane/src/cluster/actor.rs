@@ -93,6 +93,8 @@ impl Shares {
         let millis = |limit: Option<u64>| limit.map(Duration::from_millis);
         let counts = self.counts.clone();
         let requests_max = match spec.max_requests_per_connection {
+            // Whoever comes next may be another client.
+            _ if spec.proxy_protocol.is_some() => 1,
             0 => u32::MAX,
             limit => limit,
         };

@@ -4,10 +4,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use fairway_shared::snapshot::cluster::{Cluster, Http2Keepalive, TcpKeepalive};
+use fairway_shared::snapshot::cluster::{Cluster, Http2Keepalive, ProxyVersion, TcpKeepalive};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::sys::socket::{setsockopt, sockopt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::actor::ClusterView;
@@ -39,12 +40,18 @@ pub struct Dialing {
     pub tcp_keepalive: Option<TcpKeepalive>,
     /// HTTP/2 pings; `None` = off.
     pub http2_keepalive: Option<Http2Keepalive>,
+    /// Header in front of every connection, which is for one client then.
+    pub proxy_protocol: Option<ProxyVersion>,
 }
 
 impl Dialing {
     /// As the cluster's policy has it.
     pub fn new(spec: &Cluster) -> Self {
-        Self { tcp_keepalive: spec.tcp_keepalive, http2_keepalive: spec.http2_keepalive }
+        Self {
+            tcp_keepalive: spec.tcp_keepalive,
+            http2_keepalive: spec.http2_keepalive,
+            proxy_protocol: spec.proxy_protocol,
+        }
     }
 }
 
@@ -81,6 +88,11 @@ fn keep_alive(stream: &TcpStream, keepalive: &TcpKeepalive) -> nix::Result<()> {
     keepalive.probes.map_or(Ok(()), |n| setsockopt(stream, sockopt::TcpKeepCount, &n))
 }
 
+/// Says what goes in front of the first request: a PROXY header, or nothing.
+async fn say(stream: &mut TcpStream, preamble: &[u8]) -> Result<(), ConnectError> {
+    stream.write_all(preamble).await.map_err(|error| ConnectError::Failed(error.kind()))
+}
+
 /// An HTTP/1.1 connection, to be driven by the request that uses it.
 ///
 /// # Errors
@@ -89,8 +101,10 @@ pub async fn http1(
     address: SocketAddr,
     policy: &ClusterView,
     open: Open,
+    preamble: &[u8],
 ) -> Result<Connection, ConnectError> {
-    let stream = tcp(address, policy).await?;
+    let mut stream = tcp(address, policy).await?;
+    say(&mut stream, preamble).await?;
     let local = stream.local_addr().ok();
     let (sender, driver) = http1::Builder::new()
         .max_headers(RESPONSE_FIELDS_MAX)
@@ -111,9 +125,11 @@ pub async fn http2(
     address: SocketAddr,
     policy: &ClusterView,
     open: Open,
+    preamble: &[u8],
 ) -> Result<(http2::SendRequest<RequestBody>, Option<SocketAddr>), ConnectError> {
-    let stream = tcp(address, policy).await?;
+    let mut stream = tcp(address, policy).await?;
     let local = stream.local_addr().ok();
+    say(&mut stream, preamble).await?;
     let mut builder = http2::Builder::new(LocalExecutor);
     builder.timer(TokioTimer::new()).max_header_list_size(RESPONSE_HEAD_BYTES_MAX as u32);
     if let Some(keepalive) = &policy.dialing.http2_keepalive {

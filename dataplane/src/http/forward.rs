@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
-use fairway_shared::snapshot::cluster::UpstreamProtocol;
+use fairway_shared::snapshot::cluster::{ProxyVersion, UpstreamProtocol};
 use fairway_shared::snapshot::route::RetryPolicy;
 use http::{HeaderMap, Method, Request, Response, Uri, Version};
 use hyper::body::{Body, Incoming};
@@ -24,8 +24,9 @@ use crate::cluster::actor::ClusterView;
 use crate::cluster::connect::{self, ConnectError};
 use crate::cluster::handle::{ClusterHandle, Went, add_one};
 use crate::cluster::limits::{Count, Overflow, Permit};
-use crate::cluster::pool::{Connection, Open, Stream};
+use crate::cluster::pool::{Connection, Open, Pool, Stream};
 use crate::cluster::queue::{self, Turn};
+use crate::proxy_protocol::encode::{Way, encode};
 use crate::subset::balance::SubsetView;
 use crate::subset::host::{Busy, Host};
 use crate::telemetry::account::Account;
@@ -309,6 +310,9 @@ impl Forwarding<'_> {
         host: &Rc<Host>,
         version: Version,
     ) -> Result<Channel, ProxyError> {
+        if let Some(proxy) = policy.dialing.proxy_protocol {
+            return Box::pin(self.dial_own(policy, host, (version, proxy))).await;
+        }
         if version == Version::HTTP_2 {
             return match host.pool.shared(&policy.life) {
                 Some(stream) => Ok(Channel::Shared(stream)),
@@ -336,7 +340,27 @@ impl Forwarding<'_> {
             }
         };
         let open = Open::new(&self.cluster.open, connection);
-        self.dialled(connect::http1(host.address, policy, open).await)
+        self.dialled(connect::http1(host.address, policy, open, &[]).await)
+    }
+
+    /// A connection that says whose it is, and is nobody else's afterwards.
+    async fn dial_own(
+        &self,
+        policy: &ClusterView,
+        host: &Rc<Host>,
+        (version, proxy): (Version, ProxyVersion),
+    ) -> Result<Channel, ProxyError> {
+        let peer = self.downstream.peer();
+        let header = encode(proxy, Way { source: peer.remote, destination: peer.local });
+        let open = Open::new(&self.cluster.open, self.cluster.permit_connection(policy)?);
+        if version == Version::HTTP_2 {
+            let dialled = connect::http2(host.address, policy, open, &header).await;
+            // In a pool of its own, which goes with the request.
+            let (sender, local) = self.dialled(dialled)?;
+            return Ok(Channel::Shared(Pool::default().share(sender, local)));
+        }
+        let dialled = connect::http1(host.address, policy, open, &header).await;
+        self.dialled(dialled).map(Channel::Own)
     }
 
     /// A place on a fresh HTTP/2 connection, or on one that another request has dialled.
@@ -356,7 +380,7 @@ impl Forwarding<'_> {
                 }
             };
             let open = Open::new(&self.cluster.open, None);
-            let dialled = self.dialled(connect::http2(host.address, policy, open).await);
+            let dialled = self.dialled(connect::http2(host.address, policy, open, &[]).await);
             return dialled.map(|(sender, local)| host.pool.share(sender, local)).inspect_err(
                 |_| {
                     dial.failed(ConnectError::Failed(std::io::ErrorKind::NotConnected));

@@ -19,6 +19,8 @@ use crate::worker::published::{Published, View};
 /// See the module.
 #[derive(Debug)]
 pub struct BoundListener {
+    /// Every connection begins with a PROXY header, and is closed without one.
+    pub expects_proxy_header: bool,
     /// What happens with a connection.
     pub kind: BoundKind,
 }
@@ -105,7 +107,7 @@ impl BoundListener {
                 BoundKind::Tcp(Rc::new(BoundTcpRoute::new(route, around.clusters)))
             }
         };
-        Self { kind }
+        Self { expects_proxy_header: spec.proxy_protocol, kind }
     }
 
     /// Are its handshakes done with this?

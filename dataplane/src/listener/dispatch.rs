@@ -11,6 +11,7 @@ use super::lives::Life;
 use crate::clock;
 use crate::http::connection::{self, Serving};
 use crate::http::secure::Secure;
+use crate::proxy_protocol::receive::receive;
 use crate::tcp::exchange::{self, Arrival, Target};
 use crate::tls::accept::{Stream, accept};
 use crate::worker::published::View;
@@ -26,7 +27,7 @@ pub struct Ends {
 
 /// Serves until the client or the worker ends it.
 pub async fn serve(
-    stream: TcpStream,
+    mut stream: TcpStream,
     remote: SocketAddr,
     of: View<BoundListener>,
     serving: Rc<Serving>,
@@ -35,8 +36,17 @@ pub async fn serve(
     let Ok(local) = stream.local_addr() else { return };
     // Refused only for a socket that is dead already; the first read will say so.
     let _ = stream.set_nodelay(true);
-    let ends = Ends { remote, local };
+    let mut ends = Ends { remote, local };
     let listener = of.load();
+    if listener.expects_proxy_header {
+        // Boxed: off where no load balancer says who is behind it.
+        let receiving = pin!(Box::pin(receive(&mut stream)));
+        match life.guard(receiving).await {
+            Some(Ok(source)) => ends.remote = source.unwrap_or(remote),
+            Some(Err(error)) => return tracing::debug!(%remote, %error, "closed"),
+            None => return,
+        }
+    }
     match &listener.kind {
         BoundKind::Http(table) => {
             let table = table.clone();

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::buffers::Buffers;
@@ -18,6 +19,7 @@ use crate::http::connection::Serving;
 use crate::http::flag::Flags;
 use crate::listener::dispatch::Ends;
 use crate::listener::lives::Life;
+use crate::proxy_protocol::encode::{Way, encode};
 use crate::subset::hash;
 use crate::subset::host::{Busy, Host};
 
@@ -116,6 +118,11 @@ async fn forward<D: Wire>(
     };
     let (received, sent) = cluster.connections.bytes();
     let mut pump = Pump { up: Direction::with_ahead(arrival.ahead), down: Direction::default() };
+    if let Some(version) = cluster.policy.load().dialing.proxy_protocol {
+        let way = Way { source: arrival.ends.remote, destination: arrival.ends.local };
+        // A fresh connection takes a short header at once; if it fails, forwarding will say so.
+        let _ = upstream.write_all(&encode(version, way)).await;
+    }
     let sides = (&mut downstream, &mut upstream);
     let buffers: &Buffers = &serving.buffers;
     let end = pump.run(sides, limits, Counters { received, sent }, (life, buffers)).await;
