@@ -199,7 +199,8 @@ async fn what_has_nowhere_to_go_is_closed_and_counted() {
     let address = metrics.parse().expect("an address");
     for flags in ["UF,URX", "UH", "NC"] {
         wait::until(&format!("closed with {flags}"), async || {
-            let page = get_once(address, "localhost", "/stats/prometheus").await.body;
+            let body = get_once(address, "localhost", "/stats/prometheus").await.body;
+            let page = String::from_utf8_lossy(&body);
             page.lines()
                 .any(|line| {
                     line.starts_with("istio_tcp_connections_closed_total{")
