@@ -143,7 +143,6 @@ fn say_not_in_force(config: &MeshConfig, scope: &mut Scope<'_>) {
         ("defaultConfig.tracing", config.default_config.tracing.is_some()),
         ("tlsDefaults", config.tls_defaults.is_some()),
         ("defaultConfig.proxyHeaders", config.default_config.proxy_headers.is_some()),
-        ("defaultConfig.gatewayTopology.proxyProtocol", topology.proxy_protocol.is_some()),
     ] {
         if is_set {
             scope.ignored(field);
