@@ -241,3 +241,21 @@ async fn a_crash_is_told_with_its_signal_snapshot_and_requests_and_without_secre
     shop.world.logged("ended: SIGABRT; snapshot").await;
     assert!(!shop.world.log().contains("hunter2"), "a secret in the log");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_hold_no_privileges() {
+    let mut shop = DkShop::start(FAIRWAY, 2, "").await;
+    let instance = shop.world.when("ready", |i| i.ready).await;
+    for worker in &instance.workers {
+        let pid = worker.pid.expect("a ready worker has a process");
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.map(|value| value.trim().to_owned()).unwrap_or_default()
+        };
+        for set in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
+            assert_eq!(field(set), "0000000000000000", "{set} of worker {}", worker.id);
+        }
+        assert_eq!(field("NoNewPrivs:"), "1");
+    }
+}

@@ -87,3 +87,40 @@ async fn nothing_outlives_a_killed_up() {
     let stale = shop.world.instance_dir().join("instance.json");
     assert!(fs::exists(stale).unwrap());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn during_the_grace_everything_is_served_and_told_to_go_elsewhere() {
+    let mut shop = DkShop::start(FAIRWAY, 2, "--shutdown-grace 3s").await;
+    let mut kept = Http1::connect(shop.address).await;
+    let reply = kept.send(get(DK_SHOP_HOST, "/")).await.expect_status(200);
+    assert_eq!(reply.header("connection"), "");
+    process::signal(shop.world.pid(), SIGTERM);
+    shop.world.when("not ready", |i| !i.ready).await;
+    let reply = wait::until("an answer that says close", async || {
+        let reply = get_once(shop.address, DK_SHOP_HOST, "/").await.expect_status(200);
+        (reply.header("connection") == "close").then_some(reply)
+    })
+    .await;
+    assert_eq!(reply.body, "hello");
+    let reply = kept.send(get(DK_SHOP_HOST, "/")).await.expect_status(200);
+    assert_eq!(reply.header("connection"), "close");
+    assert_eq!(shop.world.ended().await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_a_request_finishes_new_connections_are_refused_instead_of_left_waiting() {
+    let mut shop = DkShop::start(FAIRWAY, 2, "").await;
+    shop.v1.reply_with(Reply { delay: 2 * SLOW, ..Reply::default() });
+    let mut connection = Http1::connect(shop.address).await;
+    let slow = tokio::spawn(async move { connection.send(get(DK_SHOP_HOST, "/slow")).await });
+    wait::until("the slow request upstream", async || (shop.v1.total() == 1).then_some(())).await;
+    process::signal(shop.world.pid(), SIGTERM);
+    wait::until("a refusal", async || {
+        let refused = Http1::try_connect(shop.address).await.err()?;
+        (refused.kind() == std::io::ErrorKind::ConnectionRefused).then_some(())
+    })
+    .await;
+    assert!(!slow.is_finished(), "the request ended before anybody was refused");
+    slow.await.unwrap().expect_status(200);
+    assert_eq!(shop.world.ended().await.code(), Some(0));
+}

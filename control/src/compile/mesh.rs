@@ -135,7 +135,6 @@ impl Mesh<'_> {
 
 /// Fields that are read but that nothing acts on.
 fn say_not_in_force(config: &MeshConfig, scope: &mut Scope<'_>) {
-    let topology = &config.default_config.gateway_topology;
     for (field, is_set) in [
         ("accessLogFile", !config.access_log_file.is_empty()),
         ("defaultProviders.accessLogging", !config.default_providers.access_logging.is_empty()),

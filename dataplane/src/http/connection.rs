@@ -22,7 +22,7 @@ use super::secure::Secure;
 use super::trust::HeadRules;
 use crate::cluster::connect::LocalExecutor;
 use crate::listener::dispatch::Ends;
-use crate::listener::lives::Life;
+use crate::listener::lives::{Life, Lives, Order};
 use crate::route::bound::BoundTable;
 use crate::tcp::buffers::Buffers;
 use crate::telemetry::connections::ConnectionFigures;
@@ -94,6 +94,7 @@ pub struct Downstream {
     peer: Peer,
     spoken: Spoken,
     secure: Option<Secure>,
+    lives: Rc<Lives>,
 }
 
 impl Downstream {
@@ -148,6 +149,16 @@ impl Downstream {
         self.serving.random.borrow_mut()
     }
 
+    /// Every answer is to say that the connection closes (RFC 9112 9.6); HTTP/2 says it by itself.
+    pub fn must_say_close(&self) -> bool {
+        self.spoken == Spoken::Http1 && self.lives.is_leaving()
+    }
+
+    /// Something that goes on after the HTTP of this connection and is waited for as it would be.
+    pub fn outlive(&self) -> Life {
+        self.lives.begin()
+    }
+
     /// As access logs write it.
     pub fn protocol(&self) -> &'static str {
         match self.spoken {
@@ -170,7 +181,8 @@ pub async fn serve(
         Prefixed::detect(stream).await
     });
     let Some(Ok((stream, spoken))) = life.guard(detecting).await else { return };
-    let downstream = Downstream { table, serving, peer: Peer::new(ends), spoken, secure: None };
+    let (peer, lives) = (Peer::new(ends), Rc::clone(life.all()));
+    let downstream = Downstream { table, serving, peer, spoken, secure: None, lives };
     speak(stream, downstream, life).await;
 }
 
@@ -194,8 +206,8 @@ pub async fn serve_secure(
             detected
         }
     };
-    let (peer, secure) = (Peer::new(ends), Some(secure));
-    speak(stream, Downstream { table, serving, peer, spoken, secure }, life).await;
+    let (peer, secure, lives) = (Peer::new(ends), Some(secure), Rc::clone(life.all()));
+    speak(stream, Downstream { table, serving, peer, spoken, secure, lives }, life).await;
 }
 
 async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
@@ -217,7 +229,12 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
                 .max_buf_size(BUFFER_BYTES_MAX)
                 .serve_connection(stream, service)
                 .with_upgrades();
-            life.drive(pin!(connection), http1::UpgradeableConnection::graceful_shutdown).await;
+            life.drive(
+                pin!(connection),
+                Order::Finish,
+                http1::UpgradeableConnection::graceful_shutdown,
+            )
+            .await;
         }
         Spoken::Http2 => {
             let stream = Coalesced::new(stream);
@@ -229,7 +246,7 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
                 .max_header_list_size(HEAD_BYTES_MAX as u32)
                 .serve_connection(stream.clone(), service);
             let connection = InTurns::new(connection, stream);
-            life.drive(pin!(connection), |mut turns| {
+            life.drive(pin!(connection), Order::Announce, |mut turns| {
                 http2::Connection::graceful_shutdown(turns.connection.as_mut());
             })
             .await;

@@ -303,7 +303,8 @@ impl Exchange<'_> {
             };
             headers.insert(header::UPGRADE, upgrade);
             headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-            tunnel::start(client, upstream, connection, busy, parked);
+            let life = self.downstream.outlive();
+            tunnel::start(client, upstream, connection, busy, (parked, life));
             ReplyBody::full(Bytes::new())
         } else {
             let body = UpstreamBody::new(body, connection, busy, requests_max);

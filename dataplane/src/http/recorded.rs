@@ -1,13 +1,14 @@
 //! A request, remembered in the black box while it is answered: from its head to the head of its
-//! response. Who panics meanwhile leaves word of it. A quarantined one is answered here.
+//! response. Who panics meanwhile leaves word of it. A quarantined one is answered here, and here
+//! answers of a connection that is to end say so.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 
-use http::header::SERVER;
-use http::{Request, Response};
+use http::header::{CONNECTION, HeaderValue, SERVER};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::connection::Downstream;
@@ -25,6 +26,18 @@ use crate::telemetry::account::{Account, Line};
 /// # Errors
 /// None; the type is what `hyper` asks for.
 pub async fn serve(
+    downstream: Rc<Downstream>,
+    request: Request<Incoming>,
+) -> Result<Response<ReplyBody>, Infallible> {
+    let connection = Rc::clone(&downstream);
+    let Ok(mut response) = record(downstream, request).await;
+    if connection.must_say_close() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
+}
+
+async fn record(
     downstream: Rc<Downstream>,
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody>, Infallible> {

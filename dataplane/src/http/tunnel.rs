@@ -1,11 +1,14 @@
 //! A connection that has become something else (RFC 9110 7.8): bytes both ways until both ends
 //! have closed.
 
+use std::pin::pin;
+
 use http::Extensions;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 
 use crate::cluster::pool::Connection;
+use crate::listener::lives::Life;
 use crate::subset::host::Busy;
 use crate::telemetry::account::Parked;
 
@@ -27,14 +30,16 @@ pub fn start(
     upstream: End,
     connection: Option<Connection>,
     busy: Busy,
-    account: Parked,
+    (account, life): (Parked, Life),
 ) {
     tokio::task::spawn_local(async move {
         if let Some(mut connection) = connection {
             std::future::poll_fn(|cx| connection.poll_drive(cx)).await;
         }
         if let (Ok(downstream), Ok(upstream)) = tokio::join!(downstream.0, upstream.0) {
-            let (received, sent) = carry(downstream, upstream).await;
+            // Not ended by a drain, only by its deadline.
+            let ended = life.stay(pin!(carry(downstream, upstream))).await;
+            let (received, sent) = ended.unwrap_or_default();
             account.end(received, sent);
         }
         drop(busy);

@@ -6,16 +6,17 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::task::{self, Poll, Waker};
 use std::time::Duration;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, ResponseFuture};
 use fairway_shared::id::WorkerSlot;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::bound::BoundListener;
 use super::dispatch;
-use super::lives::Lives;
+use super::lives::{Lives, Order};
 use crate::http::connection::Serving;
 use crate::worker::published::View;
 
@@ -29,9 +30,15 @@ pub struct ListenerActor {
     listener: View<BoundListener>,
     serving: Rc<Serving>,
     lives: Rc<Lives>,
-    accepting: Option<JoinHandle<()>>,
-    borrowed: BTreeMap<WorkerSlot, JoinHandle<()>>,
+    accepting: Option<Accepting>,
+    borrowed: BTreeMap<WorkerSlot, Accepting>,
     is_draining: bool,
+}
+
+/// A socket and the task that accepts from it.
+struct Accepting {
+    socket: Rc<TcpListener>,
+    task: JoinHandle<()>,
 }
 
 /// Accept from another slot's socket of the same address too.
@@ -52,8 +59,13 @@ pub struct Return {
     pub owner: WorkerSlot,
 }
 
-/// Accept no more, let requests that run finish, then end; answered when the last connection is
-/// gone. The caller bounds the wait.
+/// Go on accepting, and say with each answer that it is time to go elsewhere.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Announce;
+
+/// Accept no more but what waits already, let requests that run finish, then end; answered when
+/// the last connection is gone. The caller bounds the wait.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Drain;
@@ -86,10 +98,18 @@ impl ListenerActor {
         Ok((actor, count))
     }
 
-    fn accept_from(&self, socket: TcpListener) -> JoinHandle<()> {
-        let (serving, lives) = (Rc::clone(&self.serving), Rc::clone(&self.lives));
-        let listener = self.listener.clone();
-        tokio::task::spawn_local(accept(self.bound, socket, listener, serving, lives))
+    fn accept_from(&self, socket: TcpListener) -> Accepting {
+        let (socket, door) = (Rc::new(socket), self.door());
+        let task = tokio::task::spawn_local(accept(self.bound, Rc::clone(&socket), door));
+        Accepting { socket, task }
+    }
+
+    fn door(&self) -> Door {
+        Door {
+            listener: self.listener.clone(),
+            serving: Rc::clone(&self.serving),
+            lives: Rc::clone(&self.lives),
+        }
     }
 }
 
@@ -103,14 +123,25 @@ impl Actor for ListenerActor {
     }
 }
 
+impl Handler<Announce> for ListenerActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Announce, _: &mut Self::Context) {
+        self.lives.tell(Order::Announce);
+    }
+}
+
 impl Handler<Drain> for ListenerActor {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: Drain, ctx: &mut Self::Context) -> Self::Result {
         self.is_draining = true;
         let borrowed = std::mem::take(&mut self.borrowed).into_values();
-        self.accepting.take().into_iter().chain(borrowed).for_each(|accepting| accepting.abort());
-        self.lives.finish();
+        for Accepting { socket, task } in self.accepting.take().into_iter().chain(borrowed) {
+            task.abort();
+            accept_waiting(&socket, &self.door());
+        }
+        self.lives.tell(Order::Finish);
         let (lives, address) = (Rc::clone(&self.lives), ctx.address());
         Box::pin(async move {
             lives.empty().await;
@@ -132,7 +163,7 @@ impl Handler<Borrow> for ListenerActor {
             Ok(socket) => {
                 let accepting = self.accept_from(socket);
                 if let Some(before) = self.borrowed.insert(owner, accepting) {
-                    before.abort();
+                    before.task.abort();
                 }
             }
             Err(error) => tracing::warn!(bound = %self.bound, %error, "cannot accept for {owner}"),
@@ -145,7 +176,7 @@ impl Handler<Return> for ListenerActor {
 
     fn handle(&mut self, Return { owner }: Return, _: &mut Self::Context) {
         if let Some(accepting) = self.borrowed.remove(&owner) {
-            accepting.abort();
+            accepting.task.abort();
         }
     }
 }
@@ -163,22 +194,27 @@ impl Handler<Stop> for ListenerActor {
     }
 }
 
-async fn accept(
-    bound: SocketAddr,
-    socket: TcpListener,
+/// What a connection gets when it comes in.
+struct Door {
     listener: View<BoundListener>,
     serving: Rc<Serving>,
     lives: Rc<Lives>,
-) {
+}
+
+impl Door {
+    fn enter(&self, stream: TcpStream, remote: SocketAddr) {
+        let (listener, serving) = (self.listener.clone(), Rc::clone(&self.serving));
+        let life = self.lives.begin();
+        tokio::task::spawn_local(async move {
+            dispatch::serve(stream, remote, listener, serving, &life).await;
+        });
+    }
+}
+
+async fn accept(bound: SocketAddr, socket: Rc<TcpListener>, door: Door) {
     loop {
         match socket.accept().await {
-            Ok((stream, remote)) => {
-                let (listener, serving) = (listener.clone(), Rc::clone(&serving));
-                let life = lives.begin();
-                tokio::task::spawn_local(async move {
-                    dispatch::serve(stream, remote, listener, serving, &life).await;
-                });
-            }
+            Ok((stream, remote)) => door.enter(stream, remote),
             // The client went away while it waited in the queue.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
@@ -186,5 +222,13 @@ async fn accept(
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+}
+
+/// Connections that the kernel has completed would be reset with the socket's last descriptor.
+fn accept_waiting(socket: &TcpListener, door: &Door) {
+    let mut cx = task::Context::from_waker(Waker::noop());
+    while let Poll::Ready(Ok((stream, remote))) = socket.poll_accept(&mut cx) {
+        door.enter(stream, remote);
     }
 }

@@ -101,6 +101,12 @@ impl Inventory {
         self.held.iter().filter_map(of).collect()
     }
 
+    /// The end has begun: who connects from now on is refused instead of left waiting.
+    pub fn close(&mut self) {
+        self.held.clear();
+        self.reserved.clear();
+    }
+
     /// A process starts in the slot: what it needs it will ask for.
     pub fn process_started(&mut self, slot: WorkerSlot) {
         for held in self.held.values_mut() {

@@ -38,6 +38,8 @@ pub enum Wish {
 /// What is to be done with the workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
+    /// Have all say with each answer that their connections close.
+    Announce,
     /// Ask all to finish until then.
     Drain {
         /// When they are killed.
@@ -74,7 +76,7 @@ pub fn step(phase: Phase, wish: Wish, now_ms: Millis, times: Times) -> (Phase, O
             (phase, Some(Order::Abort(signal)))
         }
         (Phase::Running, Wish::Signal(_) | Wish::Quit) if times.grace_ms > 0 => {
-            (Phase::Grace { until_ms: now_ms + times.grace_ms }, None)
+            (Phase::Grace { until_ms: now_ms + times.grace_ms }, Some(Order::Announce))
         }
         (Phase::Running, Wish::Signal(_) | Wish::Quit) => {
             (Phase::Draining { then_exits: true }, Some(drain))
@@ -113,8 +115,8 @@ mod tests {
         let abort = Some(Order::Abort(TermSignal::Interrupt));
         for (phase, wish, now_ms, expected) in [
             (RUNNING, Wish::Tick, 9_000, (RUNNING, None)),
-            (RUNNING, TERM, 0, (GRACE, None)),
-            (RUNNING, Wish::Quit, 0, (GRACE, None)),
+            (RUNNING, TERM, 0, (GRACE, Some(Order::Announce))),
+            (RUNNING, Wish::Quit, 0, (GRACE, Some(Order::Announce))),
             (GRACE, Wish::Tick, 4_999, (GRACE, None)),
             (GRACE, Wish::Tick, 5_000, (EXITING, drain_at(5_000))),
             (GRACE, Wish::Quit, 100, (GRACE, None)),

@@ -326,6 +326,12 @@ impl Supervisor {
         self.phase = phase;
         let (event, aborted) = match order {
             None => return,
+            Some(Order::Announce) => {
+                for index in 0..self.seats.len() {
+                    self.send(index, &ToWorker::Announce, None, now_ms);
+                }
+                return;
+            }
             Some(Order::Drain { until_ms }) => (slot::Event::Drain { until_ms }, None),
             Some(Order::Abort(signal)) => (slot::Event::Stop, Some(End::Aborted(signal))),
         };
@@ -333,6 +339,8 @@ impl Supervisor {
         for index in 0..self.seats.len() {
             self.bring(index, event, now_ms);
         }
+        // Each worker has its own descriptors; here they would only keep queues open for nobody.
+        self.inventory.close();
     }
 
     /// Brings an event to a slot and carries out what follows.

@@ -8,6 +8,7 @@ pub mod affinity;
 pub mod fd_pass;
 pub mod memory;
 pub mod pipe;
+pub mod privileges;
 pub mod process;
 pub mod shared_words;
 pub mod signal;

@@ -32,9 +32,9 @@ use super::subscribe::{News, Verdict, Verdicts};
 use crate::cluster::handle::ClusterHandle;
 use crate::http::connection::Serving;
 use crate::http::trust::HeadRules;
-use crate::listener::actor::{Borrow, Drain, ListenerActor, Return};
+use crate::listener::actor::{Announce, Borrow, Drain, ListenerActor, Return};
 use crate::listener::bound::BoundListener;
-use crate::listener::lives::Lives;
+use crate::listener::lives::{Lives, Order};
 use crate::region::Region;
 use crate::route::bound::BoundTable;
 use crate::tcp::buffers::Buffers;
@@ -234,13 +234,15 @@ impl WorkerActor {
 
     /// Stops accepting at once; requests that run may finish within the drain time.
     fn release(&mut self, wanted: SocketAddr, ctx: &mut Context<Self>) {
-        if let Some(Slot { state: SlotState::Open { address, .. }, .. }) =
+        if let Some(Slot { state: SlotState::Open { address, lives, .. }, .. }) =
             self.listeners.remove(&wanted)
         {
             let limit = Duration::from_millis(u64::from(self.settings.drain_ms));
             let draining = async move {
                 // The address keeps the actor alive until the drain is over.
-                let _ = tokio::time::timeout(limit, address.send(Drain)).await;
+                if tokio::time::timeout(limit, address.send(Drain)).await.is_err() {
+                    lives.tell(Order::End);
+                }
             };
             ctx.spawn(draining.into_actor(self));
             self.outbox.send(&FromWorker::ListenerReleased { wanted });
@@ -408,6 +410,13 @@ impl Handler<FromSupervisor> for WorkerActor {
             (ToWorker::ReopenLogs, _) => self.telemetry.reopen_logs(),
             (ToWorker::Drain { deadline_ms }, _) => {
                 self.drain(Duration::from_millis(u64::from(deadline_ms)), ctx);
+            }
+            (ToWorker::Announce, _) => {
+                for slot in self.listeners.values() {
+                    if let SlotState::Open { address, .. } = &slot.state {
+                        address.do_send(Announce);
+                    }
+                }
             }
             (ToWorker::ListenerLent { owner, wanted }, Some(socket)) => {
                 // Without a listener there it is closed, and waits for its owner.

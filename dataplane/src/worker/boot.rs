@@ -17,6 +17,7 @@ use crate::black_box::writer as black_box;
 use crate::clock;
 use crate::region::Region;
 use crate::sys::fd_pass::worker_socket_from_env;
+use crate::sys::privileges;
 use crate::telemetry::recording::Outputs;
 
 /// Snapshots on their way from the helper thread: one is offered at a time.
@@ -42,6 +43,9 @@ pub fn run(prepare: impl FnOnce(&WorkerSettings)) -> ExitCode {
     };
     let Opening { settings, black_box: memory, region } = opening;
     prepare(&settings);
+    if let Err(error) = privileges::shed() {
+        tracing::error!(%error, "the worker keeps the privileges of its supervisor");
+    }
     if let Some(Err(error)) = memory.map(|memory| black_box::open(&memory)) {
         tracing::warn!(%error, "no black box: a crash would be told without its requests");
     }

@@ -88,6 +88,7 @@ impl Fake {
             ToWorker::ListenerRefused { reason, .. } => panic!("refused: {reason}"),
             ToWorker::ReopenLogs => {}
             ToWorker::ReportWanted { nonce } => self.report(nonce),
+            ToWorker::Announce => {}
             ToWorker::Drain { .. } => return self.is_obedient,
             ToWorker::ListenerLent { owner, .. } => self.lent.push((owner, socket())),
             ToWorker::ListenersReturned { owner } => self.lent.retain(|(of, _)| *of != owner),

@@ -202,6 +202,8 @@ pub enum ToWorker {
     },
     /// Open access logs anew: they were rotated.
     ReopenLogs,
+    /// Go on, and say with each answer that the connection closes: the end is near.
+    Announce,
     /// Stop accepting, finish what runs, exit 0.
     Drain {
         /// From now, in milliseconds.
