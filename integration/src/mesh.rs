@@ -90,12 +90,25 @@ impl Mesh {
         self
     }
 
+    /// As it is written to `mesh.yaml`.
+    pub fn yaml(&self) -> &str {
+        &self.objects
+    }
+
     /// Starts the binary with one worker and waits until it serves.
     ///
     /// # Panics
     /// If it does not in time.
     pub async fn start(self, fairway: impl AsRef<Path>) -> Serving {
-        let setup = Setup::new(fairway.as_ref()).file("mesh.yaml", self.objects).workers(1);
+        self.start_on(fairway, 1).await
+    }
+
+    /// Starts the binary with that many workers and waits until it serves.
+    ///
+    /// # Panics
+    /// If it does not in time.
+    pub async fn start_on(self, fairway: impl AsRef<Path>, workers: u16) -> Serving {
+        let setup = Setup::new(fairway.as_ref()).file("mesh.yaml", self.objects).workers(workers);
         let mut world = World::start(setup).await;
         let address = world.listener(80).await;
         Serving { world, address }

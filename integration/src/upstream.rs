@@ -18,6 +18,8 @@ use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
+use crate::wait;
+
 /// Header of every answer: the upstream's name.
 pub const NAME_HEADER: &str = "x-upstream";
 
@@ -96,6 +98,7 @@ impl Default for Reply {
 #[derive(Debug, Default)]
 struct State {
     total: u64,
+    running: u64,
     records: VecDeque<Received>,
     reply: Reply,
     /// Come before `reply`, each once.
@@ -146,6 +149,19 @@ impl Upstream {
     /// Requests since the start.
     pub fn total(&self) -> u64 {
         locked(&self.state).total
+    }
+
+    /// Ends as a server that is told to: what runs is finished, then its connections close. It
+    /// must get no new requests any more.
+    ///
+    /// # Panics
+    /// If a request does not end.
+    pub async fn finish(&mut self) {
+        wait::until("the end of what runs", async || {
+            (locked(&self.state).running == 0).then_some(())
+        })
+        .await;
+        self.accepting.abort();
     }
 
     /// The last request.
@@ -210,6 +226,7 @@ async fn answer(
     let reply = {
         let mut state = locked(&state);
         state.total += 1;
+        state.running += 1;
         if state.records.len() == RECORDS_MAX {
             state.records.pop_front();
         }
@@ -219,6 +236,7 @@ async fn answer(
         state.first_replies.pop_front().unwrap_or_else(|| state.reply.clone())
     };
     tokio::time::sleep(reply.delay).await;
+    locked(&state).running -= 1;
     if reply.hang_up {
         return Err(HungUp);
     }
