@@ -148,7 +148,7 @@ async fn a_damaged_last_good_is_named_and_ignored() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_takes_nothing_costs_only_the_last_good_file() {
-    let mut shop = DkShop::start(FAIRWAY, 2, "").await;
+    let shop = DkShop::start(FAIRWAY, 2, "").await;
     let file = shop.world.instance_dir().join("last-good");
     wait::until("last-good", async || fs::exists(&file).unwrap().then_some(())).await;
     // What cannot be replaced by a rename fails as a full disk does, for root too.
