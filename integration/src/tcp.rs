@@ -123,7 +123,7 @@ async fn play(mut stream: TcpStream, script: Script, counts: &Counts) -> std::io
                 counts.said.fetch_add(count, Ordering::Relaxed);
                 left -= count;
                 // The next write begins where this one ended within the pattern.
-                if count as usize % 256 != 0 {
+                if !(count as usize).is_multiple_of(256) {
                     let rest = 256 - count as usize % 256;
                     stream.write_all(&chunk[256 - rest..256]).await?;
                     counts.said.fetch_add(rest as u64, Ordering::Relaxed);

@@ -47,7 +47,7 @@ async fn rolled_back_with(flags: &str) {
     let good = shop.world.when("ready", |i| i.ready).await.snapshot.version;
     let proven = shop.world.instance_dir().join("last-good.proven");
     wait::within(TRUSTED_WITHIN, "the first snapshot trusted", async || {
-        fs::exists(&proven).unwrap().then_some(())
+        fs::exists(&proven).expect("a path that can be looked at").then_some(())
     })
     .await;
 

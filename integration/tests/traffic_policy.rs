@@ -167,11 +167,11 @@ async fn a_dead_workers_share_of_a_limit_is_given_back() {
     let mut asked = JoinSet::new();
     for number in 1..=2 {
         let address = serving.address;
-        asked.spawn(async move { Http1::connect(address).await.try_send(request("u.test", "GET /")).await });
-        wait::until("a request that runs", async || {
-            (upstream.total() == number).then_some(())
-        })
-        .await;
+        asked.spawn(async move {
+            Http1::connect(address).await.try_send(request("u.test", "GET /")).await
+        });
+        wait::until("a request that runs", async || (upstream.total() == number).then_some(()))
+            .await;
     }
     ask(&serving).await.expect_status(503);
     upstream.reply_with(upstream::Reply::default());
@@ -184,9 +184,11 @@ async fn a_dead_workers_share_of_a_limit_is_given_back() {
         .world
         .when("with new workers", |now| {
             now.ready
-                && now.workers.iter().zip(&instance.workers).all(|(new, old)| {
-                    new.pid.is_some() && new.pid != old.pid
-                })
+                && now
+                    .workers
+                    .iter()
+                    .zip(&instance.workers)
+                    .all(|(new, old)| new.pid.is_some() && new.pid != old.pid)
         })
         .await;
     ask(&serving).await.expect_status(200);

@@ -9,6 +9,7 @@ use fairway_integration::mesh::{Mesh, Serving};
 use fairway_integration::scripted::HangingUp;
 use fairway_integration::upstream::Upstream;
 use fairway_integration::world::is_serving;
+use tokio::task::JoinSet;
 
 /// The binary under test.
 const FAIRWAY: &str = env!("CARGO_BIN_EXE_fairway-tested");
@@ -46,8 +47,7 @@ async fn ten_rolling_restarts_of_every_upstream_fail_no_request() {
         upstreams.iter().map(Upstream::address).collect()
     };
     let mut serving = mesh(&addresses(&upstreams)).start_on(FAIRWAY, 2).await;
-    let plan =
-        Plan { address: serving.address, host: "u.test", connections: 8, is_short: false };
+    let plan = Plan { address: serving.address, host: "u.test", connections: 8, is_short: false };
     let (load, begun) = (Load::start(plan).await, Instant::now());
     for _ in 0..10 {
         for (index, name) in NAMES.into_iter().enumerate() {
@@ -79,8 +79,17 @@ async fn an_upstream_that_hangs_up_idle_connections_costs_no_request() {
     // Each on a connection of its own, so that both workers have idle ones of every age.
     for number in 0..requests {
         tick.tick().await;
-        let reply = Http1::connect(serving.address).await.send(get("u.test", "/")).await;
-        assert_eq!(reply.status.as_u16(), 200, "request {number}: {reply:?}");
+        // Now and then several at once, so that more connections are open than the others need.
+        let at_once = if number % (2 * RATE) == 0 { 4 } else { 1 };
+        let mut asked = JoinSet::new();
+        for _ in 0..at_once {
+            let address = serving.address;
+            asked
+                .spawn(async move { Http1::connect(address).await.send(get("u.test", "/")).await });
+        }
+        for reply in asked.join_all().await {
+            assert_eq!(reply.status.as_u16(), 200, "request {number}: {reply:?}");
+        }
     }
     assert!(upstream.hung_up() > 0, "no connection ever idled long enough");
 }

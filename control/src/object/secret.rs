@@ -39,7 +39,7 @@ pub fn decode_base64(text: &str) -> Option<Vec<u8>> {
     let digits: Vec<u8> = written.collect();
     let padding = digits.iter().rev().take_while(|byte| **byte == b'=').count();
     let digits = &digits[..digits.len() - padding];
-    if padding > 2 || (digits.len() + padding) % 4 != 0 {
+    if padding > 2 || !(digits.len() + padding).is_multiple_of(4) {
         return None;
     }
     let mut bytes = Vec::with_capacity(digits.len() / 4 * 3 + 2);

@@ -145,11 +145,14 @@ impl Counters {
     }
 
     fn try_take(&self, count: Count, limit: u64) -> Result<Permit, Overflow> {
-        self.shared.cell.own_count(count as usize).fetch_add(1, SeqCst);
-        // From here on it is given back by dropping.
-        let permit = Permit { shared: Rc::clone(&self.shared), count };
-        let is_within = limit == u64::MAX || self.shared.cell.total(count as usize) <= limit;
-        if is_within { Ok(permit) } else { Err(Overflow) }
+        let own = self.shared.cell.own_count(count as usize);
+        own.fetch_add(1, SeqCst);
+        if limit != u64::MAX && self.shared.cell.total(count as usize) > limit {
+            // Not by dropping a permit: that wakes whoever waits, who would take and fail again.
+            own.fetch_sub(1, SeqCst);
+            return Err(Overflow);
+        }
+        Ok(Permit { shared: Rc::clone(&self.shared), count })
     }
 }
 

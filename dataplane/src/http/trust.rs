@@ -79,11 +79,10 @@ mod tests {
     use super::*;
 
     fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
-        let field = |(name, value): &(&'static str, &'static str)| {
-            (name.parse().unwrap(), HeaderValue::from_static(value))
-        };
         let mut headers = HeaderMap::new();
-        headers.extend(fields.iter().map(field).map(|(name, value)| (Some(name), value)));
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
         headers
     }
 

@@ -69,14 +69,16 @@ impl SubsetView {
         tried: &[Rc<Host>],
         random: &mut fastrand::Rng,
     ) -> Option<&Rc<Host>> {
+        let is_new = |host: &&Rc<Host>| !tried.iter().any(|one| Rc::ptr_eq(one, host));
         let mut chosen = self.draw(key, 0, random)?;
         for attempt in 1..=DRAWS_MAX {
-            if !tried.iter().any(|host| Rc::ptr_eq(host, chosen)) {
-                break;
+            if is_new(&chosen) {
+                return Some(chosen);
             }
             chosen = self.draw(key, attempt, random)?;
         }
-        Some(chosen)
+        // Draws may insist: of two hosts the one that refuses everything is the idle one.
+        Some(self.groups.iter().flat_map(Group::hosts).find(is_new).unwrap_or(chosen))
     }
 
     fn draw(

@@ -59,6 +59,11 @@ impl Group {
         }
     }
 
+    /// All of them.
+    pub fn hosts(&self) -> impl Iterator<Item = &Rc<Host>> {
+        self.hosts.iter()
+    }
+
     /// Where the next round robin would go on.
     pub fn turn(&self) -> u32 {
         self.turn.get()
