@@ -136,10 +136,6 @@ impl Mesh<'_> {
 /// Fields that are read but that nothing acts on.
 fn say_not_in_force(config: &MeshConfig, scope: &mut Scope<'_>) {
     for (field, is_set) in [
-        ("accessLogFile", !config.access_log_file.is_empty()),
-        ("defaultProviders.accessLogging", !config.default_providers.access_logging.is_empty()),
-        ("defaultProviders.tracing", !config.default_providers.tracing.is_empty()),
-        ("defaultConfig.tracing", config.default_config.tracing.is_some()),
         ("tlsDefaults", config.tls_defaults.is_some()),
         ("defaultConfig.proxyHeaders", config.default_config.proxy_headers.is_some()),
     ] {

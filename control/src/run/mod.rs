@@ -209,7 +209,8 @@ async fn start_pipeline(
         None => ClusterAccess::Inferred,
     };
     let namespaces = &settings.watch_namespaces;
-    Ok(Source::Cluster(KubeSource::start(&access, namespaces, servers, sink).await?))
+    let namespace = &settings.namespace;
+    Ok(Source::Cluster(KubeSource::start(&access, namespaces, namespace, servers, sink).await?))
 }
 
 /// Tells the store of each new version of the file, for as long as the process runs.

@@ -10,6 +10,7 @@
 mod connect;
 mod pauses;
 mod resource;
+mod secrets;
 mod tidings;
 mod watch;
 
@@ -24,6 +25,7 @@ use super::kinds::Kind;
 use super::parse::MESH_NAMESPACE;
 use crate::object::mesh::CONFIG_MAP_NAME;
 use resource::{WATCHED, resource_of};
+use secrets::Secrets;
 use watch::{News, Scope};
 
 /// News that wait for the collector; watches wait when it is full.
@@ -36,8 +38,8 @@ pub struct KubeSource {
 }
 
 impl KubeSource {
-    /// Starts to watch. `namespaces` limits it to some; empty = all. `sink` is called from one
-    /// task at a time; [`SourceEvent::Synced`] comes once, when every resource has been listed or
+    /// Starts to watch. `namespaces` limits it to some; empty = all. Secrets are read from
+    /// `pod_namespace`. `sink` is called from one task at a time; [`SourceEvent::Synced`] comes once, when every resource has been listed or
     /// is known not to be had.
     ///
     /// # Errors
@@ -45,6 +47,7 @@ impl KubeSource {
     pub async fn start<S>(
         access: &ClusterAccess,
         namespaces: &[String],
+        pod_namespace: &str,
         threads: &Handle,
         sink: S,
     ) -> Result<Self, ConnectError>
@@ -58,7 +61,8 @@ impl KubeSource {
         };
         let scopes = scopes(namespaces);
         let (news, told) = channel(NEWS_MAX);
-        let mut tasks = vec![threads.spawn(collect(told, scopes.len(), sink))];
+        let secrets = Secrets::new(client.clone(), pod_namespace.to_owned(), news.downgrade());
+        let mut tasks = vec![threads.spawn(collect(told, scopes.len(), Some(secrets), sink))];
         for scope in scopes {
             tasks.push(threads.spawn(watch::run(client.clone(), scope, news.clone())));
         }
@@ -96,21 +100,24 @@ fn scopes(namespaces: &[String]) -> Vec<Scope> {
 async fn collect(
     mut news: Receiver<News>,
     watches: usize,
+    mut secrets: Option<Secrets>,
     mut sink: impl FnMut(Vec<SourceEvent>) + Send,
 ) {
-    let (mut unsettled, mut batch) = (watches, Vec::new());
+    let (mut unsettled, mut is_synced, mut batch) = (watches, false, Vec::new());
     while news.recv_many(&mut batch, NEWS_MAX).await > 0 {
         let mut events = Vec::new();
         for one in batch.drain(..) {
             match one {
                 News::Events(told) => events.extend(told),
-                News::Settled => {
-                    unsettled -= 1;
-                    if unsettled == 0 {
-                        events.push(SourceEvent::Synced);
-                    }
-                }
+                News::Settled => unsettled -= 1,
             }
+        }
+        if let Some(secrets) = &mut secrets {
+            unsettled += secrets.follow(is_synced, &mut events);
+        }
+        if unsettled == 0 && !is_synced {
+            is_synced = true;
+            events.push(SourceEvent::Synced);
         }
         if !events.is_empty() {
             sink(events);
@@ -137,7 +144,8 @@ mod tests {
     async fn it_is_synced_when_every_watch_is_settled_and_says_so_once() {
         let (news, told) = channel(8);
         let (sink, mut seen) = tokio::sync::mpsc::unbounded_channel();
-        let collector = tokio::spawn(collect(told, 2, move |events| sink.send(events).unwrap()));
+        let collector =
+            tokio::spawn(collect(told, 2, None, move |events| sink.send(events).unwrap()));
         news.send(News::Settled).await.unwrap();
         let removed = SourceEvent::Removed { origin: "a".to_owned() };
         news.send(News::Events(vec![removed.clone()])).await.unwrap();
