@@ -48,8 +48,13 @@ impl TlsBlock {
     }
 }
 
-/// Reads the block.
+/// Reads the block. Data planes do not speak TLS to endpoints yet, which must not go unsaid: what
+/// was to be encrypted is not.
 pub(super) fn read(block: &ClientTls, scope: &mut Scope<'_>) -> TlsBlock {
+    if !matches!(block.mode.as_str(), "" | "DISABLE") {
+        let what = "is not in force yet: requests go to the endpoints in plaintext";
+        scope.error(NOT_IN_FORCE, "tls", what, "do not rely on it");
+    }
     match block.mode.as_str() {
         "" | "DISABLE" => TlsBlock::Plaintext,
         "ISTIO_MUTUAL" => {
