@@ -7,11 +7,11 @@
 //!
 //! | words | what |
 //! | --- | --- |
-//! | [`HASH`] (4), [`VERSION`], [`TRIED_AT`], [`APPLIED`] | the snapshot tried last |
-//! | [`IN_FLIGHT`], [`CURRENT`], [`LAST_TICKET`] | requests now, the one in hand, the newest |
-//! | [`QUARANTINE`] (1 + [`QUARANTINED_MAX`]) | how many fingerprints, then they |
-//! | [`PANIC`] (1 + [`PANIC_WORDS`]) | length of the text, then the text |
-//! | [`RING`] ([`ENTRIES`] × [`ENTRY_WORDS`]) | ticket, whether it is open, length, head |
+//! | `HASH` (4), `VERSION`, `TRIED_AT`, `APPLIED` | the snapshot tried last |
+//! | `IN_FLIGHT`, `CURRENT`, `LAST_TICKET` | requests now, the one in hand, the newest |
+//! | `QUARANTINE` (1 + [`QUARANTINED_MAX`]) | how many fingerprints, then they |
+//! | `PANIC` (1 + `PANIC_WORDS`) | length of the text, then the text |
+//! | `RING` ([`ENTRIES`] × `ENTRY_WORDS`) | ticket, whether it is open, length, head |
 
 pub mod head;
 pub mod reader;
