@@ -10,7 +10,7 @@
 //! | `gateways` | Gateways | servers with class, port and hosts |
 //! | `virtual_services`, `routes`, `delegates`, `opaque` | VirtualServices | flat routes |
 //! | `listeners`, `chains` | servers | listeners, conflicts settled |
-//! | `secrets` | servers, Secrets | certificates and authorities by name |
+//! | `secrets` | servers, clusters, Secrets | certificates and authorities by name |
 //! | `virtual_hosts` | listeners, flat routes | route tables |
 //! | `clusters`, `auto_passthrough`, `endpoints` | what routes name, Services | what can be reached |
 //!
@@ -128,7 +128,8 @@ pub fn compile(config: &ConfigSet) -> Compiled {
         .filter_map(|id| Some((id.clone(), Arc::new(clusters::cluster(&world, &id)?))))
         .collect();
     let endpoints = endpoint_sets(&world, &clusters, &mut findings);
-    let secrets = secrets::collect(&world.index, &gateways, &mut findings);
+    let mut secrets = secrets::collect(&world.index, &gateways, &mut findings);
+    secrets::collect_upstream(&world, &clusters, &mut secrets, &mut findings);
     let snapshot = Snapshot {
         version: SnapshotVersion(0),
         listeners,

@@ -1,15 +1,17 @@
-//! The Secrets that servers name, looked up in the gateway pod's own namespace and nowhere else
-//! (Istio contract 1.7). Only what is named enters the snapshot.
+//! The Secrets that servers and rules name, looked up in the gateway pod's own namespace and
+//! nowhere else (Istio contract 1.7, 3.6). Only what is named enters the snapshot.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fairway_shared::certificate;
-use fairway_shared::id::SecretName;
+use fairway_shared::id::{ClusterId, SecretName};
+use fairway_shared::snapshot::cluster::Cluster;
 use fairway_shared::snapshot::tls::{
     CertificateSource, ClientDemand, Secret, ServerTls, TrustSource,
 };
 
+use super::World;
 use super::findings::{BAD_CREDENTIAL, FieldPath, Findings, NOT_FOUND, Scope};
 use super::gateways::GatewayPlan;
 use super::index::Index;
@@ -42,12 +44,60 @@ pub(super) fn collect(
                     report_missing(index, name, &mut scope);
                     continue;
                 };
-                check(tls, name, &secret, &mut scope);
+                let is_identity =
+                    tls.certificates.contains(&CertificateSource::Secret(name.clone()));
+                let uses = Uses { is_identity, is_trust: trusted(tls) == Some(name) };
+                check(uses, name, &secret, &mut scope);
                 found.entry(name.clone()).or_insert_with(|| Arc::new(secret));
             }
         }
     }
     found
+}
+
+/// Adds the Secrets that the rules in force for these clusters name. What is missing or unusable
+/// is reported; handshakes with the backend fail until there is something better.
+pub(super) fn collect_upstream(
+    world: &World<'_>,
+    clusters: &BTreeMap<ClusterId, Arc<Cluster>>,
+    found: &mut BTreeMap<SecretName, Arc<Secret>>,
+    findings: &mut Findings,
+) {
+    for (id, cluster) in clusters {
+        let Some(tls) = &cluster.tls else { continue };
+        let Some(backend) = world.index.backend(&id.service.host) else { continue };
+        let rule = world.rules.effective(&id.service.host, backend.namespace());
+        let Some(rule) = rule else { continue };
+        let mut scope = findings.scope(rule.object, FieldPath::Policy);
+        let identity = match &tls.identity {
+            Some(CertificateSource::Secret(name)) => Some(name),
+            _ => None,
+        };
+        let trust = match &tls.trust {
+            // What is written like an address was refused where the rule was read.
+            TrustSource::Secret(name) if !name.0.contains("://") => Some(name),
+            _ => None,
+        };
+        let names: BTreeSet<&SecretName> = identity.into_iter().chain(trust).collect();
+        for name in names {
+            let Some(secret) = read(&world.index, name) else {
+                report_missing(&world.index, name, &mut scope);
+                continue;
+            };
+            let uses = Uses { is_identity: identity == Some(name), is_trust: trust == Some(name) };
+            check(uses, name, &secret, &mut scope);
+            found.entry(name.clone()).or_insert_with(|| Arc::new(secret));
+        }
+    }
+}
+
+/// What a Secret has to offer.
+#[derive(Clone, Copy)]
+struct Uses {
+    /// A certificate with its key.
+    is_identity: bool,
+    /// Authorities.
+    is_trust: bool,
 }
 
 fn names(tls: &ServerTls) -> BTreeSet<&SecretName> {
@@ -107,17 +157,17 @@ fn report_missing(index: &Index<'_>, name: &SecretName, scope: &mut Scope<'_>) {
     scope.error(NOT_FOUND, "tls.credentialName", problem, remedy);
 }
 
-fn check(tls: &ServerTls, name: &SecretName, secret: &Secret, scope: &mut Scope<'_>) {
+fn check(uses: Uses, name: &SecretName, secret: &Secret, scope: &mut Scope<'_>) {
     let mut report = |problem: certificate::PemError, remedy| {
         let problem = format_args!("`{name}` {problem}");
         scope.error(BAD_CREDENTIAL, "tls.credentialName", problem, remedy);
     };
-    if tls.certificates.contains(&CertificateSource::Secret(name.clone()))
+    if uses.is_identity
         && let Err(problem) = certificate::pair(&secret.certificate_chain, &secret.private_key)
     {
         report(problem, "put the certificate into `tls.crt` and its key into `tls.key`");
     }
-    if trusted(tls) != Some(name) {
+    if !uses.is_trust {
         return;
     }
     if let Err(problem) = certificate::authorities(&secret.authorities) {
