@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use fairway_shared::duration;
 use fairway_shared::snapshot::route::Share;
 
@@ -66,29 +69,18 @@ pub(super) fn read_whole_share(percent: u32, field: &str, scope: &mut Scope<'_>)
     read_share(Percent { value: f64::from(percent) }, field, scope)
 }
 
+/// Bits beyond the last byte are passed over, as the reference's reader does.
+const UNPADDED: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone),
+);
+
 /// Decodes Base64, standard or URL alphabet, padded or not (RFC 4648). `None` if it is neither.
 pub(super) fn decode_base64(text: &str) -> Option<Vec<u8>> {
-    let digits = text.trim_end_matches('=');
-    let mut bytes = Vec::with_capacity(digits.len() * 3 / 4);
-    let (mut bits, mut count) = (0_u32, 0_u32);
-    for byte in digits.bytes() {
-        let digit = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            _ => return None,
-        };
-        bits = (bits << 6 | u32::from(digit)) & 0xFFFF;
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count) as u8);
-        }
-    }
-    // A single digit left over is no byte.
-    (digits.len() % 4 != 1).then_some(bytes)
+    let digits = text.trim_end_matches('=').replace('-', "+").replace('_', "/");
+    UNPADDED.decode(digits).ok()
 }
 
 #[cfg(test)]

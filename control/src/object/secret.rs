@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 
 /// `data` and `stringData` of a Secret.
@@ -33,37 +36,16 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Bits beyond the last byte are passed over.
+const PADDED: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
+
 /// Bytes of a base64 text (RFC 4648 4), white space in it passed over; `None` if it is none.
 pub fn decode_base64(text: &str) -> Option<Vec<u8>> {
-    let written = text.bytes().filter(|byte| !byte.is_ascii_whitespace());
-    let digits: Vec<u8> = written.collect();
-    let padding = digits.iter().rev().take_while(|byte| **byte == b'=').count();
-    let digits = &digits[..digits.len() - padding];
-    if padding > 2 || !(digits.len() + padding).is_multiple_of(4) {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(digits.len() / 4 * 3 + 2);
-    for group in digits.chunks(4) {
-        let mut value = 0_u32;
-        for digit in group {
-            value = value << 6 | sextet(*digit)?;
-        }
-        value <<= 6 * (4 - group.len());
-        let [_, first, second, third] = value.to_be_bytes();
-        bytes.extend(&[first, second, third][..(group.len() * 6) / 8]);
-    }
-    Some(bytes)
-}
-
-fn sextet(digit: u8) -> Option<u32> {
-    Some(match digit {
-        b'A'..=b'Z' => u32::from(digit - b'A'),
-        b'a'..=b'z' => u32::from(digit - b'a') + 26,
-        b'0'..=b'9' => u32::from(digit - b'0') + 52,
-        b'+' => 62,
-        b'/' => 63,
-        _ => return None,
-    })
+    let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    PADDED.decode(digits).ok()
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 
 use std::fmt::Write;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::header::HeaderValue;
 use rustls::ServerConnection;
 use rustls::pki_types::CertificateDer;
@@ -52,26 +54,11 @@ fn push_element(text: &mut String, name: &str) {
 
 fn pem(certificate: &[u8]) -> String {
     let mut text = String::from("-----BEGIN CERTIFICATE-----\n");
-    for line in base64(certificate).as_bytes().chunks(PEM_LINE_BYTES) {
+    for line in STANDARD.encode(certificate).as_bytes().chunks(PEM_LINE_BYTES) {
         text.extend(line.iter().map(|byte| char::from(*byte)));
         text.push('\n');
     }
     text.push_str("-----END CERTIFICATE-----\n");
-    text
-}
-
-/// RFC 4648 4.
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let value = group.iter().fold(0_u32, |value, byte| value << 8 | u32::from(*byte));
-        let value = value << (8 * (3 - group.len()));
-        for place in 0..4 {
-            let digit = ALPHABET[(value >> (18 - 6 * place)) as usize & 63];
-            text.push(if place <= group.len() { char::from(digit) } else { '=' });
-        }
-    }
     text
 }
 
@@ -113,7 +100,7 @@ mod tests {
         for (bytes, expected) in
             [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")]
         {
-            assert_eq!(base64(bytes.as_bytes()), expected);
+            assert_eq!(STANDARD.encode(bytes.as_bytes()), expected);
         }
     }
 }
