@@ -21,43 +21,6 @@ const BUILT_IN_LOG: &str = "envoy";
 const ZIPKIN_PATH: &str = "/api/v2/spans";
 /// Share of requests that make spans where nothing says otherwise: 1 %.
 const SAMPLING: Share = Share(10_000);
-/// A line of Istio's own text format (Istio contract 6.2).
-const DEFAULT_LINE: &str = "[%START_TIME%] \
-    \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" \
-    %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% \
-    \"%UPSTREAM_TRANSPORT_FAILURE_REASON%\" %BYTES_RECEIVED% %BYTES_SENT% %DURATION% \
-    %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% \"%REQ(X-FORWARDED-FOR)%\" \"%REQ(USER-AGENT)%\" \
-    \"%REQ(X-REQUEST-ID)%\" \"%REQ(:AUTHORITY)%\" \"%UPSTREAM_HOST%\" %UPSTREAM_CLUSTER_RAW% \
-    %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% \
-    %REQUESTED_SERVER_NAME% %ROUTE_NAME%\n";
-/// The same as JSON (Istio contract 6.2), in order of key.
-const DEFAULT_KEYS: [(&str, &str); 24] = [
-    ("authority", "%REQ(:AUTHORITY)%"),
-    ("bytes_received", "%BYTES_RECEIVED%"),
-    ("bytes_sent", "%BYTES_SENT%"),
-    ("connection_termination_details", "%CONNECTION_TERMINATION_DETAILS%"),
-    ("downstream_local_address", "%DOWNSTREAM_LOCAL_ADDRESS%"),
-    ("downstream_remote_address", "%DOWNSTREAM_REMOTE_ADDRESS%"),
-    ("duration", "%DURATION%"),
-    ("method", "%REQ(:METHOD)%"),
-    ("path", "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%"),
-    ("protocol", "%PROTOCOL%"),
-    ("request_id", "%REQ(X-REQUEST-ID)%"),
-    ("requested_server_name", "%REQUESTED_SERVER_NAME%"),
-    ("response_code", "%RESPONSE_CODE%"),
-    ("response_code_details", "%RESPONSE_CODE_DETAILS%"),
-    ("response_flags", "%RESPONSE_FLAGS%"),
-    ("route_name", "%ROUTE_NAME%"),
-    ("start_time", "%START_TIME%"),
-    ("upstream_cluster", "%UPSTREAM_CLUSTER_RAW%"),
-    ("upstream_host", "%UPSTREAM_HOST%"),
-    ("upstream_local_address", "%UPSTREAM_LOCAL_ADDRESS%"),
-    ("upstream_service_time", "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%"),
-    ("upstream_transport_failure_reason", "%UPSTREAM_TRANSPORT_FAILURE_REASON%"),
-    ("user_agent", "%REQ(USER-AGENT)%"),
-    ("x_forwarded_for", "%REQ(X-FORWARDED-FOR)%"),
-];
-
 /// See the module.
 pub(super) fn gateway_settings(mesh: &Mesh<'_>, findings: &mut Findings) -> GatewaySettings {
     let Some(object) = mesh.object else { return GatewaySettings::default() };
@@ -125,23 +88,18 @@ fn mesh_format(config: &MeshConfig, scope: &mut Scope<'_>) -> LogFormat {
     let words = [("TEXT", false), ("JSON", true)];
     let is_json = one_of(&config.access_log_encoding, "accessLogEncoding", &words, scope);
     match (is_json, config.access_log_format.as_str()) {
-        (false, "") => LogFormat::Text(DEFAULT_LINE.to_owned()),
+        (false, "") => LogFormat::default_text(),
         (false, text) => LogFormat::Text(text.to_owned()),
-        (true, "") => default_json(),
+        (true, "") => LogFormat::default_json(),
         (true, text) => match serde_json::from_str(text) {
             Ok(serde_json::Value::Object(keys)) => json_format(&keys),
             _ => {
                 let remedy = "write a JSON object of texts, or leave it out";
                 scope.invalid("accessLogFormat", "is no JSON object", remedy);
-                default_json()
+                LogFormat::default_json()
             }
         },
     }
-}
-
-fn default_json() -> LogFormat {
-    let keys = DEFAULT_KEYS.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned()));
-    LogFormat::Json(keys.collect())
 }
 
 fn json_format(keys: &serde_json::Map<String, serde_json::Value>) -> LogFormat {
