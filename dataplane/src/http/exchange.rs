@@ -52,31 +52,59 @@ pub async fn serve(
     );
     let is_grpc = request::is_grpc(&parts.headers);
     account.set_grpc(is_grpc);
-    let checked = Head::check(&mut parts, downstream.rules(), downstream.scheme());
-    let (mut response, flags) = match checked {
-        Err(error) => {
-            account.detail(error.details());
-            (error.reply(is_grpc), error.flags())
-        }
+    let mut notes = Flags::NONE;
+    let answered = match Head::check(&mut parts, downstream.rules(), downstream.scheme()) {
+        Err(error) => Err(error),
         Ok(head) => {
             account.note_path(&parts.uri);
             let exchange = Exchange { downstream: &downstream, head: &head };
-            let mut notes = Flags::NONE;
-            match exchange.answer(parts, body, &mut account, &mut notes).await {
-                Ok(response) => (response, notes),
-                Err(error) => {
-                    account.detail(error.details());
-                    (error.reply(is_grpc), notes.and(error.flags()))
-                }
-            }
+            exchange.answer(parts, body, &mut account, &mut notes).await
         }
     };
+    let response =
+        answered.unwrap_or_else(|error| reply_to(error, is_grpc, &mut account, &mut notes));
+    Ok(close(response, &downstream, account, notes))
+}
+
+/// An error as a response, accounted for.
+fn reply_to(
+    error: ProxyError,
+    is_grpc: bool,
+    account: &mut Account,
+    notes: &mut Flags,
+) -> Response<ReplyBody> {
+    *notes = notes.and(error.flags());
+    account.detail(error.details());
+    error.reply(is_grpc)
+}
+
+/// The last hand on every response: the gateway's name, and the account, which ends with the body.
+fn close(
+    mut response: Response<ReplyBody>,
+    downstream: &Downstream,
+    mut account: Account,
+    notes: Flags,
+) -> Response<ReplyBody> {
     if let Some(server) = downstream.server_header() {
         response.headers_mut().insert(header::SERVER, server.clone());
     }
-    account.answer(&response, flags);
+    account.answer(&response, notes);
     response.body_mut().settle(account);
-    Ok(response)
+    response
+}
+
+/// Answers a request with an error, looking at nothing of it but what says how to write that.
+pub(super) fn refuse(
+    downstream: &Downstream,
+    request: &Request<Incoming>,
+    error: ProxyError,
+) -> Response<ReplyBody> {
+    let is_grpc = request::is_grpc(request.headers());
+    let line = Line { method: request.method(), uri: request.uri(), headers: request.headers() };
+    let (mut account, mut notes) = (Account::open(clock::now(), downstream, line), Flags::NONE);
+    account.set_grpc(is_grpc);
+    let response = reply_to(error, is_grpc, &mut account, &mut notes);
+    close(response, downstream, account, notes)
 }
 
 /// What stays the same while a request is answered.
@@ -123,11 +151,7 @@ impl Exchange<'_> {
             ActionKind::Forward(forward) => {
                 let forwarded =
                     self.forward(parts, body, &table, index, forward, account, notes).await;
-                forwarded.unwrap_or_else(|error| {
-                    *notes = notes.and(error.flags());
-                    account.detail(error.details());
-                    error.reply(self.head.is_grpc)
-                })
+                forwarded.unwrap_or_else(|error| reply_to(error, self.head.is_grpc, account, notes))
             }
             ActionKind::Redirect(redirect) => {
                 account.detail(DIRECT);
@@ -189,13 +213,8 @@ impl Exchange<'_> {
         {
             parts.headers.insert(header::HOST, value);
         }
-        let per_try = forward.retry.as_deref().and_then(|retry| retry.per_try_timeout_ms);
-        let per_try = per_try.map(Duration::from_millis);
-        let timeout = self.timeout(forward, &parts);
-        let completion =
-            (timeout.is_some() || per_try.is_some()).then(|| Completion::new(body.is_end_stream()));
-        let limits = Limits { timeout, per_try, completion };
-        if let Some(expected) = per_try.or(timeout) {
+        let limits = self.limits(forward, &parts, body.is_end_stream());
+        if let Some(expected) = limits.per_try.or(limits.timeout) {
             request::set_expected_timeout(&mut parts.headers, expected);
         }
         let affinity = self.affinity(target, &parts);
@@ -246,10 +265,15 @@ impl Exchange<'_> {
         affinity.find(asked, || self.downstream.random().u64(..))
     }
 
-    /// The route's timeout, or a shorter one that a gRPC client asks for.
-    fn timeout(&self, forward: &Forward, parts: &Parts) -> Option<Duration> {
+    /// The route's timeout, or a shorter one that a gRPC client asks for, and that of each try.
+    fn limits(&self, forward: &Forward, parts: &Parts, is_complete: bool) -> Limits {
         let asked = request::grpc_timeout(&parts.headers).filter(|_| self.head.is_grpc);
-        asked.into_iter().chain(forward.timeout).min()
+        let timeout = asked.into_iter().chain(forward.timeout).min();
+        let per_try = forward.retry.as_deref().and_then(|retry| retry.per_try_timeout_ms);
+        let per_try = per_try.map(Duration::from_millis);
+        let is_limited = timeout.is_some() || per_try.is_some();
+        let completion = is_limited.then(|| Completion::new(is_complete));
+        Limits { timeout, per_try, completion }
     }
 
     fn rewrite(

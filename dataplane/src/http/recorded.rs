@@ -7,19 +7,16 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 
-use http::header::{CONNECTION, HeaderValue, SERVER};
+use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::connection::Downstream;
 use super::exchange;
 use super::reply::ProxyError;
-use super::request::is_grpc;
 use super::response::ReplyBody;
 use crate::black_box::head::Head;
 use crate::black_box::writer;
-use crate::clock;
-use crate::telemetry::account::{Account, Line};
 
 /// As [`exchange::serve`].
 ///
@@ -46,27 +43,10 @@ async fn record(
     };
     let mut head = Head::line(&request);
     if black_box.is_quarantined(&head) {
-        return Ok(refuse(&downstream, &request));
+        return Ok(exchange::refuse(&downstream, &request, ProxyError::Quarantined));
     }
     head.add_details(&request);
     let entry = black_box.begin(&head);
     let mut answering = pin!(exchange::serve(downstream, request));
     poll_fn(|cx| entry.handle(|| answering.as_mut().poll(cx))).await
-}
-
-/// Nothing of the request is looked at but what says how to write the answer.
-fn refuse(downstream: &Downstream, request: &Request<Incoming>) -> Response<ReplyBody> {
-    let is_grpc = is_grpc(request.headers());
-    let line = Line { method: request.method(), uri: request.uri(), headers: request.headers() };
-    let mut account = Account::open(clock::now(), downstream, line);
-    account.set_grpc(is_grpc);
-    let error = ProxyError::Quarantined;
-    let mut response = error.reply(is_grpc);
-    if let Some(server) = downstream.server_header() {
-        response.headers_mut().insert(SERVER, server.clone());
-    }
-    account.detail(error.details());
-    account.answer(&response, error.flags());
-    response.body_mut().settle(account);
-    response
 }
