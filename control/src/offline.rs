@@ -12,7 +12,8 @@ use crate::compile::{Compiled, compile};
 use crate::object::{ConfigSet, GatewayPod};
 use crate::report;
 use crate::source::directory::{DirectoryError, read_once};
-use crate::source::parse::{Entry, FILE_BYTES_MAX, parse_file};
+use crate::source::last_good::settle;
+use crate::source::parse::{FILE_BYTES_MAX, parse_file};
 use crate::source::{SourceEvent, SourceView};
 use crate::store::objects::Objects;
 
@@ -98,17 +99,6 @@ fn read_stdin() -> Result<SourceView, OfflineError> {
     // One byte more than is allowed, so that the parser sees it and says so.
     let limit = u64::try_from(FILE_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
     io::stdin().lock().take(limit).read_to_end(&mut content).map_err(OfflineError::Stdin)?;
-    let parsed = parse_file(STDIN_NAME, &content);
-    let mut view = SourceView {
-        origin: STDIN_NAME.to_owned(),
-        objects: Vec::new(),
-        diagnostics: parsed.diagnostics,
-    };
-    for entry in parsed.entries {
-        match entry {
-            Entry::Valid(object) => view.objects.push(object),
-            Entry::Invalid(finding) => view.diagnostics.push(*finding),
-        }
-    }
-    Ok(view)
+    let (objects, diagnostics) = settle(parse_file(STDIN_NAME, &content), &[]);
+    Ok(SourceView { origin: STDIN_NAME.to_owned(), objects, diagnostics })
 }

@@ -16,10 +16,8 @@ use super::findings::{BAD_CREDENTIAL, FieldPath, Findings, NOT_FOUND, Scope};
 use super::gateways::GatewayPlan;
 use super::index::Index;
 use super::server_tls::TlsPlan;
-use crate::object::secret;
+use crate::object::secret::{self, AUTHORITIES_SUFFIX};
 
-/// Ends the name of the Secret that holds the authorities for the one without it.
-const AUTHORITIES_SUFFIX: &str = "-cacert";
 /// Keys of certificate and private key, and of authorities and revocations, the first that is
 /// complete.
 const PAIR_KEYS: [(&str, &str); 2] = [("cert", "key"), ("tls.crt", "tls.key")];

@@ -8,6 +8,10 @@ use base64::alphabet;
 use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 
+/// Ends the name of the Secret that holds the authorities for the one without it (Istio contract
+/// 1.7).
+pub const AUTHORITIES_SUFFIX: &str = "-cacert";
+
 /// `data` and `stringData` of a Secret.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

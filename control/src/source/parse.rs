@@ -75,21 +75,10 @@ pub fn parse_file(file: &str, content: &[u8]) -> ParsedFile {
 
 /// Parses one object of a kind that is known, as an API server tells it. Findings name no place:
 /// they name the object.
-pub(super) fn parse_value(
-    kind: Kind,
-    kind_name: &str,
-    value: serde_json::Value,
-) -> (Vec<Arc<Object>>, Vec<Diagnostic>) {
+pub(super) fn parse_value(kind: Kind, kind_name: &str, value: serde_json::Value) -> ParsedFile {
     let mut parsing = Parsing { file: None, parsed: ParsedFile::default() };
     parsing.object(&Node::from(value), kind, kind_name);
-    let (mut objects, mut diagnostics) = (Vec::new(), parsing.parsed.diagnostics);
-    for entry in parsing.parsed.entries {
-        match entry {
-            Entry::Valid(object) => objects.push(object),
-            Entry::Invalid(finding) => diagnostics.push(*finding),
-        }
-    }
-    (objects, diagnostics)
+    parsing.parsed
 }
 
 /// Parses a file that is MeshConfig itself, without an object around it.

@@ -10,11 +10,9 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::resource::resource_of;
 use super::watch::{self, News, Scope};
 use crate::object::Spec;
+use crate::object::secret::AUTHORITIES_SUFFIX;
 use crate::source::kinds::Kind;
 use crate::source::{SourceEvent, SourceView};
-
-/// What the name of a Secret with client authorities ends in (Istio contract 1.7).
-const AUTHORITIES_SUFFIX: &str = "-cacert";
 
 /// See the module. Ends its watches with itself.
 pub(super) struct Secrets {
@@ -108,6 +106,7 @@ fn names(view: &SourceView) -> BTreeSet<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::last_good::settle;
     use crate::source::parse::parse_value;
 
     fn gateway(origin: &str, credentials: &[&str]) -> SourceEvent {
@@ -117,7 +116,7 @@ mod tests {
             "metadata": {"name": "gw", "namespace": "shop"},
             "spec": {"servers": servers},
         });
-        let (objects, diagnostics) = parse_value(Kind::Gateway, "Gateway", value);
+        let (objects, diagnostics) = settle(parse_value(Kind::Gateway, "Gateway", value), &[]);
         SourceEvent::Updated(SourceView { origin: origin.to_owned(), objects, diagnostics })
     }
 

@@ -15,6 +15,7 @@ use tokio_stream::StreamExt;
 use super::pauses::Pauses;
 use super::resource::Resource;
 use super::tidings::{Tidings, Trouble};
+use crate::source::last_good::settle;
 use crate::source::parse::parse_value;
 use crate::source::{SourceEvent, SourceView};
 
@@ -159,7 +160,8 @@ impl Watch {
         // It came as JSON, so that it can be JSON again.
         let value = serde_json::to_value(&object).unwrap_or_default();
         let resource = &self.scope.resource;
-        let (objects, diagnostics) = parse_value(resource.kind, resource.name, value);
+        let parsed = parse_value(resource.kind, resource.name, value);
+        let (objects, diagnostics) = settle(parsed, &[]);
         SourceView { origin, objects, diagnostics }
     }
 
