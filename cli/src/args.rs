@@ -106,6 +106,9 @@ pub struct UpOptions {
     /// Where the gateway pod runs [default: unknown]
     #[arg(long, value_name = "REGION/ZONE/SUBZONE", value_parser = locality)]
     pub locality: Option<String>,
+    /// cert-chain.pem, key.pem and root-cert.pem of the gateway's own identity [default: /etc/certs]
+    #[arg(long, value_name = "DIR")]
+    pub identity_dir: Option<PathBuf>,
     /// Labels of the gateway pod, which Gateways select
     #[arg(long, value_name = "K=V,…", value_parser = labels, default_value = "istio=ingressgateway,app=istio-ingressgateway")]
     pub gateway_labels: Labels,

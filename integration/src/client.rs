@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -135,7 +135,7 @@ pub async fn get_once(address: SocketAddr, host: &str, path: &str) -> Reply {
     Http1::connect(address).await.send(get(host, path)).await
 }
 
-/// An HTTP/2 connection, without TLS and without upgrade.
+/// An HTTP/2 connection, without upgrade.
 #[derive(Debug, Clone)]
 pub struct Http2(http2::SendRequest<UnsyncBoxBody<Bytes, Infallible>>);
 
@@ -147,6 +147,17 @@ impl Http2 {
     pub async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap_or_else(|e| panic!("{address}: {e}"));
         stream.set_nodelay(true).expect("a live socket");
+        Self::over(stream).await
+    }
+
+    /// Begins on a stream that is there.
+    ///
+    /// # Panics
+    /// If it breaks.
+    pub async fn over<S>(stream: S) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let shaken = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
         let (sender, connection) = shaken.expect("an HTTP/2 connection");
         tokio::spawn(connection);

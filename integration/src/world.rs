@@ -11,6 +11,7 @@ use fairway_shared::instance::{Instance, WorkerState, WorkerStatus};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
+use crate::client::get_once;
 use crate::{process, wait};
 
 /// How long the processes may take to end after a test before they are killed.
@@ -198,6 +199,17 @@ impl World {
     pub async fn logged(&self, text: &str) {
         let what = format!("`{text}` in the log");
         wait::until(&what, async || self.log().contains(text).then_some(())).await;
+    }
+
+    /// What the data plane measures, as a scrape sees it.
+    ///
+    /// # Panics
+    /// If it does not answer.
+    pub async fn metrics(&self) -> String {
+        let metrics = self.instance().expect("it is ready").supervisor.metrics;
+        let address = metrics.parse().expect("an address");
+        let body = get_once(address, "localhost", "/stats/prometheus").await.body;
+        String::from_utf8_lossy(&body).into_owned()
     }
 
     /// Where the listener with that resolved port answers; waits until it does.

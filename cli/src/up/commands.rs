@@ -92,6 +92,7 @@ pub(crate) fn supervisor(setup: &Setup, control: Option<&ControlStatus>) -> Vec<
         .flag("domain", &options.domain)
         .flag("gateway-labels", comma_list(&options.gateway_labels))
         .optional("locality", options.locality.as_ref())
+        .optional("identity-dir", options.identity_dir.as_ref().map(|path| path.display()))
         .optional("access-log", options.access_log.as_ref())
         .optional("zipkin-address", options.zipkin_address.as_ref())
         .flag("shutdown-grace", millis(options.shutdown_grace))
