@@ -4,11 +4,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use rustls::client::{
+    ClientSessionMemoryCache, ClientSessionStore, Resumption, Tls12ClientSessionValue,
+    Tls13ClientSessionValue,
+};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{CipherSuite, ClientConfig, HandshakeKind, ProtocolVersion, RootCertStore};
-use rustls::{ServerConfig, SupportedProtocolVersion};
+use rustls::{NamedGroup, ServerConfig, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -19,10 +23,14 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use crate::certificates::{Authority, Pair};
 use crate::wait::PATIENCE;
 
+/// Sessions that a client keeps.
+const SESSIONS_MAX: usize = 64;
+
 /// What a client says and believes. Clones share their sessions.
 #[derive(Debug, Clone)]
 pub struct TlsClient {
     config: Arc<ClientConfig>,
+    sessions: Arc<dyn ClientSessionStore>,
 }
 
 /// How to make a [`TlsClient`].
@@ -68,7 +76,9 @@ impl<'s> TlsSetup<'s> {
             }
         };
         config.alpn_protocols = self.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-        TlsClient { config: Arc::new(config) }
+        let sessions = Arc::new(ClientSessionMemoryCache::new(SESSIONS_MAX));
+        config.resumption = Resumption::store(Arc::<ClientSessionMemoryCache>::clone(&sessions));
+        TlsClient { config: Arc::new(config), sessions }
     }
 }
 
@@ -131,6 +141,26 @@ impl TlsClient {
         timeout(PATIENCE, connecting).await?
     }
 
+    /// The same client, which begins every session anew.
+    #[must_use]
+    pub fn without_resumption(&self) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.resumption = Resumption::disabled();
+        Self { config: Arc::new(config), sessions: Arc::clone(&self.sessions) }
+    }
+
+    /// The same client, which takes the sessions that it has of server `from` to `to` too, as no
+    /// honest client does.
+    #[must_use]
+    pub fn with_sessions_of(&self, from: &str, to: &str) -> Self {
+        let name = |name: &str| ServerName::try_from(name.to_owned()).expect("a server name");
+        let moved: Arc<dyn ClientSessionStore> =
+            Arc::new(Moved { kept: Arc::clone(&self.sessions), from: name(from), to: name(to) });
+        let mut config = ClientConfig::clone(&self.config);
+        config.resumption = Resumption::store(Arc::clone(&moved));
+        Self { config: Arc::new(config), sessions: moved }
+    }
+
     /// One GET for `host` on a connection of its own for `name`.
     ///
     /// # Errors
@@ -142,6 +172,50 @@ impl TlsClient {
         let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
         let status = status.ok_or_else(|| io::Error::other(format!("no response: `{text}`")))?;
         Ok(TlsAnswer { status, text, session: session(&stream)? })
+    }
+}
+
+/// Gives out the sessions of one server for another.
+#[derive(Debug)]
+struct Moved {
+    kept: Arc<dyn ClientSessionStore>,
+    from: ServerName<'static>,
+    to: ServerName<'static>,
+}
+
+impl Moved {
+    fn origin<'n>(&'n self, name: &'n ServerName<'static>) -> &'n ServerName<'static> {
+        if *name == self.to { &self.from } else { name }
+    }
+}
+
+impl ClientSessionStore for Moved {
+    fn set_kx_hint(&self, name: ServerName<'static>, group: NamedGroup) {
+        self.kept.set_kx_hint(name, group);
+    }
+
+    fn kx_hint(&self, name: &ServerName<'_>) -> Option<NamedGroup> {
+        self.kept.kx_hint(name)
+    }
+
+    fn set_tls12_session(&self, name: ServerName<'static>, value: Tls12ClientSessionValue) {
+        self.kept.set_tls12_session(name, value);
+    }
+
+    fn tls12_session(&self, name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        self.kept.tls12_session(self.origin(&name.to_owned()))
+    }
+
+    fn remove_tls12_session(&self, name: &ServerName<'static>) {
+        self.kept.remove_tls12_session(self.origin(name));
+    }
+
+    fn insert_tls13_ticket(&self, name: ServerName<'static>, value: Tls13ClientSessionValue) {
+        self.kept.insert_tls13_ticket(name, value);
+    }
+
+    fn take_tls13_ticket(&self, name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        self.kept.take_tls13_ticket(self.origin(name))
     }
 }
 
