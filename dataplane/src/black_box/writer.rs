@@ -99,8 +99,12 @@ impl BlackBox {
     }
 
     fn set_bytes(&self, start: usize, bytes: &[u8]) {
-        for (at, bytes) in bytes.chunks(WORD_BYTES).enumerate() {
-            self.set(start + at, word(bytes));
+        let (words, rest) = bytes.as_chunks::<WORD_BYTES>();
+        for (at, word) in words.iter().enumerate() {
+            self.set(start + at, u64::from_ne_bytes(*word));
+        }
+        if !rest.is_empty() {
+            self.set(start + words.len(), word(rest));
         }
     }
 
@@ -133,7 +137,7 @@ impl Drop for Entry {
     }
 }
 
-/// Up to eight bytes as they lie in memory.
+/// Fewer than eight bytes as they lie in memory.
 fn word(bytes: &[u8]) -> u64 {
     let mut whole = [0; WORD_BYTES];
     whole[..bytes.len()].copy_from_slice(bytes);

@@ -1,6 +1,5 @@
 //! One request from its head to its response: all of its control flow.
 
-use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -8,7 +7,7 @@ use bytes::Bytes;
 use fairway_shared::snapshot::route::{Fault, Route};
 use http::header::{self, HeaderValue};
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{Response, StatusCode};
 use hyper::body::{Body, Incoming};
 
 use super::body::Completion;
@@ -35,35 +34,32 @@ use crate::telemetry::account::{Account, Line, Parked};
 /// `response_code_details` of what the route itself answers (Istio contract 6.2).
 const DIRECT: &str = "direct_response";
 
-/// Answers one request. Whatever goes wrong becomes a response.
-///
-/// # Errors
-/// None; the type is what `hyper` asks for.
+/// Answers one request, which it consumes. Whatever goes wrong becomes a response.
 pub async fn serve(
-    downstream: Rc<Downstream>,
-    request: Request<Incoming>,
-) -> Result<Response<ReplyBody>, Infallible> {
-    let started = clock::now();
-    let (mut parts, body) = request.into_parts();
-    let mut account = Account::open(
-        started,
-        &downstream,
-        Line { method: &parts.method, uri: &parts.uri, headers: &parts.headers },
-    );
+    downstream: &Rc<Downstream>,
+    parts: &mut Parts,
+    body: Incoming,
+) -> Response<ReplyBody> {
+    let mut account = Account::open(clock::now(), downstream, line(parts));
     let is_grpc = request::is_grpc(&parts.headers);
     account.set_grpc(is_grpc);
     let mut notes = Flags::NONE;
-    let answered = match Head::check(&mut parts, downstream.rules(), downstream.scheme()) {
-        Err(error) => Err(error),
+    let checked = Head::check(parts, downstream.rules(), downstream.scheme());
+    let answered = match &checked {
+        Err(error) => Err(*error),
         Ok(head) => {
             account.note_path(&parts.uri);
-            let exchange = Exchange { downstream: &downstream, head: &head };
+            let exchange = Exchange { downstream, head };
             exchange.answer(parts, body, &mut account, &mut notes).await
         }
     };
     let response =
         answered.unwrap_or_else(|error| reply_to(error, is_grpc, &mut account, &mut notes));
-    Ok(close(response, &downstream, account, notes))
+    close(response, downstream, account, notes)
+}
+
+fn line(parts: &Parts) -> Line<'_> {
+    Line { method: &parts.method, uri: &parts.uri, headers: &parts.headers }
 }
 
 /// An error as a response, accounted for.
@@ -96,12 +92,12 @@ fn close(
 /// Answers a request with an error, looking at nothing of it but what says how to write that.
 pub(super) fn refuse(
     downstream: &Downstream,
-    request: &Request<Incoming>,
+    parts: &Parts,
     error: ProxyError,
 ) -> Response<ReplyBody> {
-    let is_grpc = request::is_grpc(request.headers());
-    let line = Line { method: request.method(), uri: request.uri(), headers: request.headers() };
-    let (mut account, mut notes) = (Account::open(clock::now(), downstream, line), Flags::NONE);
+    let is_grpc = request::is_grpc(&parts.headers);
+    let mut account = Account::open(clock::now(), downstream, line(parts));
+    let mut notes = Flags::NONE;
     account.set_grpc(is_grpc);
     let response = reply_to(error, is_grpc, &mut account, &mut notes);
     close(response, downstream, account, notes)
@@ -116,7 +112,7 @@ struct Exchange<'a> {
 impl Exchange<'_> {
     async fn answer(
         &self,
-        parts: Parts,
+        parts: &mut Parts,
         body: Incoming,
         account: &mut Account,
         notes: &mut Flags,
@@ -124,12 +120,11 @@ impl Exchange<'_> {
         // Loaded once: the request sees one version of the routes.
         let host = self.head.host();
         let table = self.downstream.table(&host)?;
-        let view = self.head.view(&parts, &host);
-        let index = match table.routes.lookup(&view) {
+        let index = match table.routes.lookup(&self.head.view(parts, &host)) {
             Lookup::NotFound => return Err(ProxyError::RouteNotFound),
             Lookup::HttpsRedirect => {
                 account.detail(DIRECT);
-                let location = redirect::https_location(&view);
+                let location = redirect::https_location(&self.head.view(parts, &host));
                 return Ok(moved(StatusCode::MOVED_PERMANENTLY, &location));
             }
             Lookup::Route(index) => index,
@@ -155,12 +150,13 @@ impl Exchange<'_> {
             }
             ActionKind::Redirect(redirect) => {
                 account.detail(DIRECT);
+                let view = self.head.view(parts, &host);
                 let response = moved(redirect.status, &redirect.location(&view));
                 self.edited(response, &redirect.edits, &view)
             }
             ActionKind::Direct(direct) => {
                 account.detail(DIRECT);
-                self.edited(fixed(direct), &direct.edits, &view)
+                self.edited(fixed(direct), &direct.edits, &self.head.view(parts, &host))
             }
         };
         if let Some((cors, Verdict::Mark(origin))) = verdict {
@@ -185,7 +181,7 @@ impl Exchange<'_> {
     #[expect(clippy::too_many_arguments, reason = "one call, all of different types")]
     async fn forward(
         &self,
-        mut parts: Parts,
+        parts: &mut Parts,
         body: Incoming,
         table: &BoundTable,
         index: RouteIndex,
@@ -198,14 +194,13 @@ impl Exchange<'_> {
         let cluster = table.cluster(target.cluster).ok_or(ProxyError::ClusterNotFound)?;
         account.route_to(cluster);
         let host = self.head.host();
-        let edits = [&*target.request_edits, &*target.response_edits];
-        let edited = edits.map(|edits| {
-            EditedBy::new(edits, self.downstream, self.head, &self.head.view(&parts, &host))
-        });
+        let [on_request, on_response] =
+            [&*target.request_edits, &*target.response_edits].map(|edits| {
+                EditedBy::new(edits, self.downstream, self.head, &self.head.view(parts, &host))
+            });
         let client_end = tunnel::End::take(&mut parts.extensions);
-        request::prepare(&mut parts, self.head, self.downstream);
-        self.rewrite(&mut parts, table.routes.source(index), forward)?;
-        let [on_request, on_response] = edited;
+        request::prepare(parts, self.head, self.downstream);
+        self.rewrite(parts, table.routes.source(index), forward)?;
         on_request.apply(&mut parts.headers);
         if forward.authority.is_none()
             && let Some(value) = target.host_edit(forward.targets.len() > 1)
@@ -213,11 +208,11 @@ impl Exchange<'_> {
         {
             parts.headers.insert(header::HOST, value);
         }
-        let limits = self.limits(forward, &parts, body.is_end_stream());
+        let limits = self.limits(forward, parts, body.is_end_stream());
         if let Some(expected) = limits.per_try.or(limits.timeout) {
             request::set_expected_timeout(&mut parts.headers, expected);
         }
-        let affinity = self.affinity(target, &parts);
+        let affinity = self.affinity(target, parts);
         let forwarding = Forwarding {
             downstream: self.downstream,
             key: affinity.key,
@@ -228,13 +223,12 @@ impl Exchange<'_> {
             is_grpc: self.head.is_grpc,
             trace: Trace::default(),
         };
-        let mut outgoing =
-            Outgoing { method: parts.method, uri: parts.uri, headers: parts.headers };
+        let mut outgoing = Outgoing::take(parts);
         account.forward(&mut outgoing.headers, &outgoing.uri);
         let mirrors = Mirrors::choose(&forward.mirrors, table, &outgoing);
         let keep = !mirrors.is_empty() || forwarding.may_follow_sending();
         let mut body = BodySource::new(body, limits.completion.clone(), account, keep);
-        let ended = forwarding.run(outgoing, &mut body).await;
+        let ended = forwarding.run(&mut outgoing, &mut body).await;
         account.forwarded(&forwarding.trace, ended.is_ok());
         mirrors.send(self.downstream, &body);
         let (answer, is_exhausted) = ended.map_err(|(error, is_exhausted)| {

@@ -3,14 +3,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::mem::take;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::ops::ControlFlow;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use fairway_shared::snapshot::cluster::{ProxyVersion, UpstreamProtocol};
 use fairway_shared::snapshot::route::RetryPolicy;
+use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, Uri, Version};
 use hyper::body::{Body, Incoming};
 
@@ -181,8 +184,11 @@ enum Channel {
 /// A failed try, and the request if it is sure that none of it was processed.
 struct Failure {
     error: ProxyError,
-    unsent: Option<Request<RequestBody>>,
+    unsent: Option<Box<Request<RequestBody>>>,
 }
+
+/// How the last try ended. The flag says that retries ran out.
+type Ended = Result<(Answer, bool), (ProxyError, bool)>;
 
 /// The state of the tries so far.
 struct Tries {
@@ -197,15 +203,11 @@ struct Tries {
 }
 
 impl Forwarding<'_> {
-    /// Runs the tries. The flag says that retries ran out.
+    /// Runs the tries.
     ///
     /// # Errors
     /// How the last try failed.
-    pub async fn run(
-        &self,
-        mut outgoing: Outgoing,
-        body: &mut BodySource,
-    ) -> Result<(Answer, bool), (ProxyError, bool)> {
+    pub async fn run(&self, outgoing: &mut Outgoing, body: &mut BodySource) -> Ended {
         let policy = self.cluster.policy.load();
         let subset = self.cluster.subset.load();
         let version = self.upstream_version(&policy);
@@ -217,36 +219,52 @@ impl Forwarding<'_> {
             permit: None,
         };
         loop {
-            let end = self.try_once(&policy, &subset, version, &mut outgoing, body, &mut tries);
-            let end = end.await;
-            let is_wanted = |retry: &RetryPolicy| match &end {
-                Ok(answer) => {
-                    let head = &answer.response;
-                    retry::is_wanted(retry, TryEnd::Answered(head.status(), head.headers()))
-                }
-                Err(error) => retry::is_wanted(retry, TryEnd::Failed(*error)),
+            let end = self.try_once(&policy, &subset, version, outgoing, body, &mut tries).await;
+            let retry = match self.judge(end, &policy, body, &mut tries) {
+                ControlFlow::Break(ended) => return ended,
+                ControlFlow::Continue(retry) => retry,
             };
-            let Some(retry) = self.retry.filter(|retry| is_wanted(retry)) else {
-                return end.map(|a| (a, false)).map_err(|e| (e, false));
-            };
-            if tries.left == 0 || !body.can_be_sent() {
-                let is_exhausted = tries.left == 0;
-                return end.map(|a| (a, is_exhausted)).map_err(|e| (e, is_exhausted));
-            }
-            tries.permit = None;
-            match policy.counters.as_ref().map(|counters| counters.take(Count::Retries)) {
-                Some(Err(Overflow)) => return end.map(|a| (a, false)).map_err(|e| (e, false)),
-                Some(Ok(permit)) => tries.permit = permit,
-                None => {}
-            }
-            drop(end);
-            add_one(&self.cluster.tally.retries);
-            tries.left -= 1;
             let wait = retry::backoff(retry, tries.number, fastrand::f64());
             tries.number += 1;
-            self.within(None, tokio::time::sleep(wait)).await.map_err(|error| (error, false))?;
+            // Boxed: rare, as in `within`.
+            let mut waiting = Box::pin(tokio::time::sleep(wait));
+            self.within(None, Pin::new(&mut waiting)).await.map_err(|error| (error, false))?;
             request::set_attempt(&mut outgoing.headers, tries.number);
         }
+    }
+
+    /// Whether a try is to be followed by another, which is counted then.
+    fn judge(
+        &self,
+        end: Result<Answer, ProxyError>,
+        policy: &ClusterView,
+        body: &BodySource,
+        tries: &mut Tries,
+    ) -> ControlFlow<Ended, &RetryPolicy> {
+        let ended = |end: Result<Answer, ProxyError>, is_exhausted| {
+            let end = end.map(|answer| (answer, is_exhausted));
+            ControlFlow::Break(end.map_err(|error| (error, is_exhausted)))
+        };
+        let is_wanted = |retry: &&RetryPolicy| match &end {
+            Ok(answer) => {
+                let head = &answer.response;
+                retry::is_wanted(retry, TryEnd::Answered(head.status(), head.headers()))
+            }
+            Err(error) => retry::is_wanted(retry, TryEnd::Failed(*error)),
+        };
+        let Some(retry) = self.retry.filter(is_wanted) else { return ended(end, false) };
+        if tries.left == 0 || !body.can_be_sent() {
+            return ended(end, tries.left == 0);
+        }
+        tries.permit = None;
+        match policy.counters.as_ref().map(|counters| counters.take(Count::Retries)) {
+            Some(Err(Overflow)) => return ended(end, false),
+            Some(Ok(permit)) => tries.permit = permit,
+            None => {}
+        }
+        add_one(&self.cluster.tally.retries);
+        tries.left -= 1;
+        ControlFlow::Continue(retry)
     }
 
     /// One try on one endpoint; repeated silently where the pooled connection was dead already.
@@ -271,29 +289,40 @@ impl Forwarding<'_> {
             self.trace.host.replace(Some(Rc::clone(&host)));
             self.trace.local.set(None);
             let mut busy = Busy::new(host);
-            let acquiring = self.acquire(policy, busy.host(), version);
-            let acquired = self.within(begun, acquiring).await.and_then(|acquired| acquired);
+            let acquired = {
+                let acquiring = pin!(self.acquire(policy, busy.host(), version));
+                self.within(begun, acquiring).await.and_then(|acquired| acquired)
+            };
             let channel = acquired.inspect_err(|error| self.note_failure(policy, &busy, *error))?;
-            let channel = self.permitted(policy, channel, &mut busy)?;
+            let mut channel = self.permitted(policy, channel, &mut busy)?;
             self.trace.local.set(channel.local());
             // Only where somebody wants to know how it went.
             let judged = policy.outliers.as_ref().map(|_| Rc::clone(busy.host()));
             let is_stale = channel.is_stale() && body.is_none() && outgoing.method.is_idempotent();
             let keep = is_stale || (may_repeat && self.may_follow_sending());
-            let head = if keep { outgoing.clone() } else { std::mem::take(outgoing) };
-            let request = head.request(version, body.next().ok_or(ProxyError::ClientBody)?);
+            let head = if keep { outgoing.clone() } else { take(outgoing) };
+            let next = body.next().ok_or(ProxyError::ClientBody)?;
+            let request = head.request(version, next);
             let is_pooled = channel.is_pooled();
-            let sent = self.within(begun, channel.send(request, busy)).await;
+            let started = clock::now();
+            let sent = {
+                let sending = pin!(channel.send(request));
+                self.within(begun, sending).await
+            };
             if let Some(host) = &judged {
                 self.cluster.note(policy, host, went(&sent));
             }
             let failure = match sent? {
-                Ok(answer) => return Ok(answer),
+                Ok(response) => {
+                    let upstream_time = clock::now().saturating_duration_since(started);
+                    let connection = channel.occupy(&mut busy);
+                    return Ok(Answer { response, connection, busy, upstream_time });
+                }
                 Err(failure) => failure,
             };
             let was_dead = is_stale || (is_pooled && failure.unsent.is_some());
             if let Some(unsent) = failure.unsent {
-                outgoing.recover(unsent, body);
+                outgoing.recover(*unsent, body);
             }
             let is_closed = failure.error == ProxyError::UpstreamClosed;
             if !is_closed || !was_dead || tries.stale == STALE_TRIES_MAX {
@@ -446,9 +475,8 @@ impl Forwarding<'_> {
     async fn within<F: Future>(
         &self,
         begun: Option<Instant>,
-        future: F,
+        mut future: Pin<&mut F>,
     ) -> Result<F::Output, ProxyError> {
-        let mut future = pin!(future);
         let Some(completion) = &self.limits.completion else { return Ok(future.await) };
         let mut timer = None;
         poll_fn(|cx| {
@@ -488,6 +516,12 @@ impl Default for Outgoing {
 }
 
 impl Outgoing {
+    /// What is left of `parts` is of no use.
+    pub fn take(parts: &mut Parts) -> Self {
+        let Parts { method, uri, headers, .. } = parts;
+        Self { method: take(method), uri: take(uri), headers: take(headers) }
+    }
+
     fn request(self, version: Version, body: RequestBody) -> Request<RequestBody> {
         let mut request = Request::new(body);
         *request.method_mut() = self.method;
@@ -540,31 +574,35 @@ impl Channel {
         }
     }
 
+    /// The request's own connection, or none and its place on a shared one is kept with `busy`.
+    fn occupy(self, busy: &mut Busy) -> Option<Connection> {
+        match self {
+            Self::Own(connection) => Some(connection),
+            Self::Shared(stream) => {
+                busy.occupy(stream);
+                None
+            }
+        }
+    }
+
     /// Sends, and drives the connection until the response's head is there.
-    async fn send(self, request: Request<RequestBody>, mut busy: Busy) -> Result<Answer, Failure> {
-        let started = clock::now();
-        let (response, connection) = match self {
-            Self::Own(mut connection) => {
+    async fn send(&mut self, request: Request<RequestBody>) -> Result<Response<Incoming>, Failure> {
+        let response = match self {
+            Self::Own(connection) => {
                 let mut response = pin!(connection.sender().try_send_request(request));
                 let received = poll_fn(|cx| {
                     // Its end is the response's affair: a last response may be there already.
                     let _ = connection.poll_drive(cx);
                     response.as_mut().poll(cx)
                 });
-                (received.await, Some(connection))
+                received.await
             }
-            Self::Shared(stream) => {
-                let mut sender = stream.sender();
-                busy.occupy(stream);
-                (sender.try_send_request(request).await, None)
-            }
+            Self::Shared(stream) => stream.sender().try_send_request(request).await,
         };
-        let response = response.map_err(|mut error| Failure {
-            unsent: error.take_message(),
+        response.map_err(|mut error| Failure {
+            unsent: error.take_message().map(Box::new),
             error: failure_of(error.error()),
-        })?;
-        let upstream_time = clock::now().saturating_duration_since(started);
-        Ok(Answer { response, connection, busy, upstream_time })
+        })
     }
 }
 
@@ -584,9 +622,9 @@ impl From<Overflow> for ProxyError {
 }
 
 /// What the end of a try says of the endpoint.
-fn went(sent: &Result<Result<Answer, Failure>, ProxyError>) -> Went {
+fn went(sent: &Result<Result<Response<Incoming>, Failure>, ProxyError>) -> Went {
     match sent {
-        Ok(Ok(answer)) => Went::Answered(answer.response.status().as_u16()),
+        Ok(Ok(response)) => Went::Answered(response.status().as_u16()),
         Ok(Err(Failure { error: ProxyError::ClientBody, .. })) => Went::Well,
         Ok(Err(_)) | Err(_) => Went::Failed,
     }

@@ -55,7 +55,7 @@ impl Mirrors {
 async fn send(
     downstream: Rc<Downstream>,
     cluster: Rc<ClusterHandle>,
-    outgoing: Outgoing,
+    mut outgoing: Outgoing,
     body: RequestBody,
 ) {
     let limits = Limits {
@@ -74,7 +74,8 @@ async fn send(
         key: None,
         trace: Trace::default(),
     };
-    if let Ok((answer, _)) = forwarding.run(outgoing, &mut BodySource::Ready(Some(body))).await {
+    let mut body = BodySource::Ready(Some(body));
+    if let Ok((answer, _)) = forwarding.run(&mut outgoing, &mut body).await {
         let requests_max = cluster.policy.load().requests_per_connection_max;
         let (_, incoming) = answer.response.into_parts();
         let body = UpstreamBody::new(incoming, answer.connection, answer.busy, requests_max);

@@ -16,37 +16,42 @@ use super::exchange;
 use super::reply::ProxyError;
 use super::response::ReplyBody;
 use crate::black_box::head::Head;
-use crate::black_box::writer;
+use crate::black_box::writer::{self, Entry};
 
-/// As [`exchange::serve`].
-///
-/// # Errors
-/// None; the type is what `hyper` asks for.
-pub async fn serve(
+/// As [`exchange::serve`]. What the future is to hold is made before it: a future keeps room for
+/// its arguments, and every request's is moved once.
+pub fn serve(
     downstream: Rc<Downstream>,
     request: Request<Incoming>,
-) -> Result<Response<ReplyBody>, Infallible> {
-    let connection = Rc::clone(&downstream);
-    let Ok(mut response) = record(downstream, request).await;
-    if connection.must_say_close() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+) -> impl Future<Output = Result<Response<ReplyBody>, Infallible>> {
+    let remembered = remember(&request);
+    let (mut parts, body) = request.into_parts();
+    async move {
+        let mut response = match remembered {
+            Ok(entry) => {
+                let mut answering = pin!(exchange::serve(&downstream, &mut parts, body));
+                poll_fn(|cx| match &entry {
+                    Some(entry) => entry.handle(|| answering.as_mut().poll(cx)),
+                    None => answering.as_mut().poll(cx),
+                })
+                .await
+            }
+            Err(error) => exchange::refuse(&downstream, &parts, error),
+        };
+        if downstream.must_say_close() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response)
     }
-    Ok(response)
 }
 
-async fn record(
-    downstream: Rc<Downstream>,
-    request: Request<Incoming>,
-) -> Result<Response<ReplyBody>, Infallible> {
-    let Some(black_box) = writer::get() else {
-        return exchange::serve(downstream, request).await;
-    };
-    let mut head = Head::line(&request);
+/// The request's entry in the black box, if there is one; an error if it is quarantined.
+fn remember(request: &Request<Incoming>) -> Result<Option<Entry>, ProxyError> {
+    let Some(black_box) = writer::get() else { return Ok(None) };
+    let mut head = Head::line(request);
     if black_box.is_quarantined(&head) {
-        return Ok(exchange::refuse(&downstream, &request, ProxyError::Quarantined));
+        return Err(ProxyError::Quarantined);
     }
-    head.add_details(&request);
-    let entry = black_box.begin(&head);
-    let mut answering = pin!(exchange::serve(downstream, request));
-    poll_fn(|cx| entry.handle(|| answering.as_mut().poll(cx))).await
+    head.add_details(request);
+    Ok(Some(black_box.begin(&head)))
 }
