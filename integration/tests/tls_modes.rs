@@ -189,6 +189,7 @@ async fn each_mode_lets_in_whom_it_should() {
             assert_eq!(found, expected, "{person} at {server}, {version:?}: {answer:?}");
         }
     }
+    assert_eq!(upstream.last().header("x-forwarded-proto"), "https");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
