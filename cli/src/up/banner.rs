@@ -7,6 +7,9 @@ use nix::sys::signal::Signal;
 
 use super::lifecycle::{End, Next, Process};
 
+/// Gateways named for one listener; of more only the number is told.
+const GATEWAYS_NAMED_MAX: usize = 4;
+
 /// A request that some route takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hint {
@@ -55,7 +58,16 @@ fn columns(listener: &ListenerStatus) -> [String; 3] {
         false => format!("{}://{}", scheme(listener), listener.address),
     };
     let port = format!("{}/{}", listener.port, listener.protocol);
-    [listener.gateways.join(","), port, place]
+    [gateways(&listener.gateways), port, place]
+}
+
+/// `a/b,c/d`, `a/b,c/d,e/f,g/h and 12 more`.
+fn gateways(names: &[String]) -> String {
+    let (named, rest) = names.split_at(names.len().min(GATEWAYS_NAMED_MAX));
+    match rest.len() {
+        0 => named.join(","),
+        more => format!("{} and {more} more", named.join(",")),
+    }
 }
 
 fn scheme(listener: &ListenerStatus) -> &'static str {
@@ -191,6 +203,15 @@ mod tests {
                 "try       curl -i http://127.0.0.1:8080/",
             ],
         );
+    }
+
+    #[test]
+    fn of_many_gateways_on_a_port_the_first_are_named() {
+        let mut many = listener(443, "HTTPS", "", "127.0.0.1:8443");
+        many.gateways = (0..20_000).map(|number| format!("shop/g{number}")).collect();
+        let line =
+            "shop/g0,shop/g1,shop/g2,shop/g3 and 19996 more  443/HTTPS  https://127.0.0.1:8443";
+        check(vec![many], None, &[line]);
     }
 
     #[test]
