@@ -69,11 +69,19 @@ async fn the_server_name_chooses_the_backend_and_its_tls_stays_whole() {
     ] {
         assert_eq!(greet(&client, address, name).await.as_deref(), expected, "{name}");
     }
-    let metrics = world.metrics().await;
-    let refused = metrics.lines().find(|line| {
-        line.starts_with("fairway_tls_handshakes_total{") && line.contains("outcome=\"no_chain\"")
-    });
-    assert!(refused.is_some_and(|line| line.ends_with(" 3")), "{refused:?}");
+    counted(&world, "no_chain", 3).await;
+    counted(&world, "success", 4).await;
+}
+
+/// Waits until that many connections have ended their handshake, or been handed on, so.
+async fn counted(world: &World, outcome: &str, count: u64) {
+    let end = format!("outcome=\"{outcome}\"}} {count}");
+    wait::until(&end, async || {
+        let metrics = world.metrics().await;
+        let mut lines = metrics.lines().filter(|l| l.starts_with("fairway_tls_handshakes_total"));
+        lines.any(|line| line.ends_with(&end)).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -157,4 +165,6 @@ async fn a_server_name_may_spell_port_subset_and_host() {
     }
     let either = greet(&client, address, &name("")).await;
     assert!(["v1", "v2"].map(Some).contains(&either.as_deref()), "{either:?}");
+    counted(&world, "no_chain", 5).await;
+    counted(&world, "success", 4).await;
 }

@@ -13,7 +13,7 @@ use crate::http::connection::{self, Serving};
 use crate::http::secure::Secure;
 use crate::proxy_protocol::receive::receive;
 use crate::tcp::exchange::{self, Arrival, Target};
-use crate::tls::accept::{Stream, accept};
+use crate::tls::accept::{Outcome, Stream, accept, refuse_name};
 use crate::worker::published::View;
 
 /// The two ends of a connection, as far as routing and logs are concerned.
@@ -101,15 +101,17 @@ async fn secure(
         }
         (BoundChain::Passthrough(route), Stream::Opaque { stream, ahead }) => {
             let arrival = arrival(ahead);
+            serving.handshakes.count(Outcome::Success);
             return exchange::serve(stream, arrival, Target::next_of(route), &serving, life).await;
         }
         (BoundChain::AutoPassthrough(clusters), Stream::Opaque { stream, ahead }) => {
             let arrival = arrival(ahead);
             let name = arrival.server_name.clone();
-            if let Some(target) = name.as_deref().and_then(|name| clusters.target(name)) {
-                exchange::serve(stream, arrival, target, &serving, life).await;
-            }
-            return;
+            let Some(target) = name.as_deref().and_then(|name| clusters.target(name)) else {
+                return refuse_name(stream, &serving.handshakes).await;
+            };
+            serving.handshakes.count(Outcome::Success);
+            return exchange::serve(stream, arrival, target, &serving, life).await;
         }
         // The table and the chains are made of one listener.
         (_, Stream::Terminated(_) | Stream::Opaque { .. }) => return,

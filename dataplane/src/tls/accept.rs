@@ -90,7 +90,8 @@ impl Outcome {
 pub struct HandshakeFigures([Cell<u64>; Outcome::ALL.len()]);
 
 impl HandshakeFigures {
-    fn count(&self, outcome: Outcome) {
+    /// One more ended so.
+    pub fn count(&self, outcome: Outcome) {
         let cell = &self.0[outcome as usize];
         cell.set(cell.get() + 1);
     }
@@ -103,7 +104,8 @@ impl HandshakeFigures {
 }
 
 /// Reads the client hello, chooses the chain and does the handshake if the chain ends TLS. Counts
-/// the outcome. On failure the client is sent an alert, where it can be.
+/// the outcome, but for a connection whose TLS goes on: whoever forwards it knows. On failure the
+/// client is sent an alert, where it can be.
 ///
 /// # Errors
 /// Why the connection is not to be served.
@@ -115,8 +117,17 @@ pub async fn accept(
     let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
     let ended = timeout_at(deadline, shake_hands(stream, table)).await;
     let ended = ended.unwrap_or(Err(Outcome::TimedOut));
-    figures.count(ended.as_ref().err().copied().unwrap_or(Outcome::Success));
+    match &ended {
+        Ok(Arrival { stream: Stream::Terminated(_), .. }) => figures.count(Outcome::Success),
+        Ok(Arrival { stream: Stream::Opaque { .. }, .. }) => {}
+        Err(outcome) => figures.count(*outcome),
+    }
     ended
+}
+
+/// Ends a connection whose server name leads nowhere.
+pub async fn refuse_name(mut stream: TcpStream, figures: &HandshakeFigures) {
+    figures.count(refuse(&mut stream, UNRECOGNIZED_NAME, Outcome::NoChain).await);
 }
 
 async fn shake_hands(mut stream: TcpStream, table: &TlsTable) -> Result<Arrival, Outcome> {
