@@ -124,6 +124,9 @@ pub struct UpOptions {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub resilience: Resilience,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub edge: Edge,
     /// Quiet time after a change of a file before it is compiled
     #[arg(long, value_name = "DURATION", value_parser = go_duration, default_value = "100ms")]
     pub debounce_after: Duration,
@@ -164,6 +167,9 @@ pub struct Ports {
     pub metrics_port: u16,
 }
 
+/// Heading of [`Edge`] in the help.
+const CLIENTS: &str = "Clients";
+
 /// What the data plane is told as it is written here; it checks the values.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Resilience {
@@ -174,6 +180,59 @@ pub struct Resilience {
     /// get 500 [default: off]
     #[arg(long, value_name = "N")]
     pub quarantine_after: Option<String>,
+}
+
+/// What clients may take, as it is written here; the data plane checks the values.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Edge {
+    /// From the first byte of a request's head to its last [default: 15s]
+    #[arg(long, value_name = "DURATION", help_heading = CLIENTS)]
+    pub request_head_timeout: Option<String>,
+    /// Connection without a request [default: 1h]
+    #[arg(long, value_name = "DURATION", help_heading = CLIENTS)]
+    pub idle_timeout: Option<String>,
+    /// Request or response of which nothing moves [default: 5m]
+    #[arg(long, value_name = "DURATION", help_heading = CLIENTS)]
+    pub stream_idle_timeout: Option<String>,
+    /// Bytes of a request's head [default: 61440]
+    #[arg(long, value_name = "N", help_heading = CLIENTS)]
+    pub head_bytes_max: Option<String>,
+    /// Fields of a request [default: 100]
+    #[arg(long, value_name = "N", help_heading = CLIENTS)]
+    pub fields_max: Option<String>,
+    /// Bytes of a request's target [default: 61440]
+    #[arg(long, value_name = "N", help_heading = CLIENTS)]
+    pub uri_bytes_max: Option<String>,
+    /// Requests of one connection [default: no limit]
+    #[arg(long, value_name = "N", help_heading = CLIENTS)]
+    pub requests_per_connection_max: Option<String>,
+    /// Open connections per listener and worker [default: 50000]
+    #[arg(long, value_name = "N", help_heading = CLIENTS)]
+    pub connections_max: Option<String>,
+    /// Open connections per client address (IPv6: /64), listener and worker [default: no limit]
+    #[arg(long, value_name = "N", help_heading = CLIENTS)]
+    pub connections_per_address_max: Option<String>,
+    /// Concurrent streams of an HTTP/2 connection [default: 100]
+    #[arg(long, value_name = "N", help_heading = CLIENTS)]
+    pub http2_streams_max: Option<String>,
+}
+
+impl Edge {
+    /// Each limit with its flag.
+    pub fn flags(&self) -> [(&'static str, Option<&String>); 10] {
+        [
+            ("request-head-timeout", self.request_head_timeout.as_ref()),
+            ("idle-timeout", self.idle_timeout.as_ref()),
+            ("stream-idle-timeout", self.stream_idle_timeout.as_ref()),
+            ("head-bytes-max", self.head_bytes_max.as_ref()),
+            ("fields-max", self.fields_max.as_ref()),
+            ("uri-bytes-max", self.uri_bytes_max.as_ref()),
+            ("requests-per-connection-max", self.requests_per_connection_max.as_ref()),
+            ("connections-max", self.connections_max.as_ref()),
+            ("connections-per-address-max", self.connections_per_address_max.as_ref()),
+            ("http2-streams-max", self.http2_streams_max.as_ref()),
+        ]
+    }
 }
 
 /// `fairway echo`.

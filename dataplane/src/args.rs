@@ -14,6 +14,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use fairway_shared::ipc::edge::EdgeLimits;
 use fairway_shared::ipc::message::{AccessLogFlag, NodeIdentity};
 
 use given::Given;
@@ -47,6 +48,19 @@ Supervisor
   --access-log FILE|-|off         in place of the configured access logs' files
   --zipkin-address HOST:PORT      collector of spans, in place of the configured one
   --quiet                         only warnings and errors
+Clients (a duration or number of 0 = no limit)
+  --request-head-timeout DURATION  from a head's first byte to its last; first byte of a
+                                  connection too [15s]
+  --idle-timeout DURATION         connection without a request [$ISTIO_META_IDLE_TIMEOUT or 1h]
+  --stream-idle-timeout DURATION  request or response of which nothing moves [5m]
+  --head-bytes-max N              bytes of a request's head, from 8192 [61440]
+  --fields-max N                  fields of a request, 1 to 1000 [100]
+  --uri-bytes-max N               bytes of a request's target [61440]
+  --requests-per-connection-max N  [0]
+  --connections-max N             open connections per listener and worker [50000]
+  --connections-per-address-max N  open connections per client address (IPv6: /64), listener
+                                  and worker [0]
+  --http2-streams-max N           concurrent streams of an HTTP/2 connection [100]
 Identity
   --identity-dir DIR              cert-chain.pem, key.pem, root-cert.pem [/etc/certs]
   --namespace NAME                [$POD_NAMESPACE or istio-system]
@@ -147,6 +161,8 @@ pub struct Flags {
     pub access_log: AccessLogFlag,
     /// `host:port` of a collector of spans.
     pub zipkin: Option<String>,
+    /// What clients may take.
+    pub edge: EdgeLimits,
     /// Descriptor for status lines.
     pub status_fd: Option<i32>,
 }

@@ -209,6 +209,14 @@ impl Wire {
         self.0.write_all(bytes.as_ref()).await.expect("the other side reads");
     }
 
+    /// The same, to a side that may have closed.
+    ///
+    /// # Errors
+    /// It has.
+    pub async fn try_say(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.0.write_all(bytes).await
+    }
+
     /// Reads until what came ends with `end`, and returns it all.
     ///
     /// # Panics

@@ -23,6 +23,7 @@
 pub mod certificates;
 pub mod client;
 pub mod dk_shop;
+pub mod frames;
 pub mod load;
 pub mod manifests;
 pub mod mesh;

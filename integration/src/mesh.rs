@@ -8,7 +8,7 @@ use std::path::Path;
 use http::Request;
 use http_body_util::Full;
 
-use crate::client::{Http1, Reply, request};
+use crate::client::{Http1, Reply, get_once, request};
 use crate::world::{Setup, World};
 
 const GATEWAY: &str = "\
@@ -27,11 +27,12 @@ spec:
 pub struct Mesh {
     objects: String,
     virtual_services: usize,
+    flags: String,
 }
 
 impl Default for Mesh {
     fn default() -> Self {
-        Self { objects: GATEWAY.to_owned(), virtual_services: 0 }
+        Self { objects: GATEWAY.to_owned(), virtual_services: 0, flags: String::new() }
     }
 }
 
@@ -90,6 +91,13 @@ impl Mesh {
         self
     }
 
+    /// Flags of `fairway up`, as they are typed.
+    #[must_use]
+    pub fn flags(mut self, flags: &str) -> Self {
+        self.flags = flags.to_owned();
+        self
+    }
+
     /// As it is written to `mesh.yaml`.
     pub fn yaml(&self) -> &str {
         &self.objects
@@ -108,7 +116,8 @@ impl Mesh {
     /// # Panics
     /// If it does not in time.
     pub async fn start_on(self, fairway: impl AsRef<Path>, workers: u16) -> Serving {
-        let setup = Setup::new(fairway.as_ref()).file("mesh.yaml", self.objects).workers(workers);
+        let setup = Setup::new(fairway.as_ref()).flags(&self.flags);
+        let setup = setup.file("mesh.yaml", self.objects).workers(workers);
         let mut world = World::start(setup).await;
         let address = world.listener(80).await;
         Serving { world, address }
@@ -125,6 +134,21 @@ pub struct Serving {
 }
 
 impl Serving {
+    /// Waits until a line of the metrics has all of these parts.
+    ///
+    /// # Panics
+    /// If none has in time.
+    pub async fn counted(&self, parts: &[&str]) {
+        let instance = self.world.instance().expect("it is up");
+        let metrics = instance.supervisor.metrics.parse().expect("an address");
+        crate::wait::until(&format!("{parts:?} in the metrics"), async || {
+            let page = get_once(metrics, "localhost", "/stats/prometheus").await;
+            let text = String::from_utf8(page.body.to_vec()).expect("text");
+            text.lines().any(|line| parts.iter().all(|part| line.contains(part))).then_some(())
+        })
+        .await;
+    }
+
     /// Sends what [`request`] makes of the text, on a connection of its own.
     ///
     /// # Panics

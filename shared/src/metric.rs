@@ -99,6 +99,10 @@ metrics! {
         "Slots without a serving worker whose listening sockets a sibling accepts from.";
     DOWNSTREAM_CONNECTIONS = "fairway_downstream_connections", Kind::Gauge,
         "Open client connections, by listener.";
+    OVERLOAD_REJECTED = "fairway_overload_rejected_total", Kind::Counter,
+        "Connections closed unread because there were too many, by listener and reason.";
+    DOWNSTREAM_REFUSED = "fairway_downstream_refused_total", Kind::Counter,
+        "What clients were refused before routing, by listener and reason.";
     TLS_HANDSHAKES = "fairway_tls_handshakes_total", Kind::Counter,
         "TLS handshakes ended, by listener and outcome.";
     UPSTREAM_CONNECTIONS = "fairway_upstream_connections", Kind::Gauge,

@@ -101,6 +101,9 @@ pub(crate) fn supervisor(setup: &Setup, control: Option<&ControlStatus>) -> Vec<
         .optional("worker-stall", options.resilience.worker_stall.as_ref())
         .optional("quarantine-after", options.resilience.quarantine_after.as_ref())
         .switch("quiet", options.quiet);
+    for (name, value) in options.edge.flags() {
+        words = words.optional(name, value);
+    }
     for (from, to) in &options.port_map {
         words = words.flag("port-map", format_args!("{from}:{to}"));
     }

@@ -2,13 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use fairway_shared::ipc::edge::EdgeLimits;
 use fairway_shared::ipc::message::{AccessLogFlag, NodeIdentity};
 
 use super::value::{self, ValueError};
 use super::{ArgsError, Flags};
+
+/// What limits may be set to.
+const HEAD_BYTES: RangeInclusive<u32> = EdgeLimits::HEAD_BYTES_MIN..=1024 * 1024;
+const FIELDS: RangeInclusive<u32> = 1..=1000;
+const TARGET_BYTES: RangeInclusive<u32> = 1..=65_534;
+const STREAMS: RangeInclusive<u32> = 1..=100_000;
 
 /// What was given, before defaults.
 #[derive(Debug, Default)]
@@ -40,6 +48,8 @@ pub(super) struct Given {
     log_level: Option<&'static str>,
     access_log: AccessLogFlag,
     zipkin: Option<String>,
+    idle: Option<Duration>,
+    edge: EdgeLimits,
     pub(super) is_quiet: bool,
     status_fd: Option<i32>,
 }
@@ -79,6 +89,31 @@ impl Given {
             "access-log" => self.access_log = value::access_log(text)?,
             "zipkin-address" => self.zipkin = Some(value::host_port(text)?),
             "status-fd" => self.status_fd = Some(value::descriptor(text)?),
+            "idle-timeout" => self.idle = Some(value::duration(text)?),
+            _ => return self.set_edge(name, text),
+        }
+        Ok(())
+    }
+
+    /// Takes a limit on what clients may take.
+    fn set_edge(&mut self, name: &str, text: &str) -> Result<(), ValueError> {
+        let edge = &mut self.edge;
+        match name {
+            "request-head-timeout" => edge.head_timeout_ms = value::millis(text)?,
+            "stream-idle-timeout" => edge.stream_idle_timeout_ms = value::millis(text)?,
+            "head-bytes-max" => {
+                edge.head_bytes_max = value::within(text, HEAD_BYTES)?;
+            }
+            "fields-max" => edge.fields_max = value::within(text, FIELDS)?,
+            "uri-bytes-max" => edge.target_bytes_max = value::within(text, TARGET_BYTES)?,
+            "http2-streams-max" => edge.streams_max = value::within(text, STREAMS)?,
+            "requests-per-connection-max" => {
+                edge.requests_per_connection_max = value::count(text)?.unwrap_or_default();
+            }
+            "connections-max" => edge.connections_max = value::count(text)?.unwrap_or_default(),
+            "connections-per-address-max" => {
+                edge.connections_per_address_max = value::count(text)?.unwrap_or_default();
+            }
             _ => {}
         }
         Ok(())
@@ -123,7 +158,21 @@ impl Given {
             },
             access_log: self.access_log.clone(),
             zipkin: self.zipkin.clone(),
+            edge: self.edge(env)?,
             status_fd: self.status_fd,
+        })
+    }
+
+    /// Istio contract 6.7: the environment says how long connections may idle.
+    fn edge(&self, env: &dyn Fn(&str) -> Option<String>) -> Result<EdgeLimits, ArgsError> {
+        let idle = match self.idle {
+            Some(idle) => Some(idle),
+            None => from_env(env, "ISTIO_META_IDLE_TIMEOUT", value::duration)?,
+        };
+        let idle = idle.map(value::whole_millis);
+        Ok(EdgeLimits {
+            idle_timeout_ms: idle.unwrap_or(EdgeLimits::default().idle_timeout_ms),
+            ..self.edge
         })
     }
 

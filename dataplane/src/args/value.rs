@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use fairway_shared::duration;
@@ -39,6 +40,9 @@ pub enum ValueError {
     /// Not a count.
     #[error("is not a number from 0 up, 0 = off")]
     Count,
+    /// Out of range.
+    #[error("is not a number from {0} to {1}")]
+    Range(u32, u32),
     /// Not whole seconds.
     #[error("is not a number of seconds")]
     Seconds,
@@ -103,6 +107,21 @@ pub(super) fn stall(text: &str) -> Result<Duration, ValueError> {
 /// 0 is none.
 pub(super) fn count(text: &str) -> Result<Option<u32>, ValueError> {
     text.parse().map(|count| Some(count).filter(|count| *count > 0)).map_err(|_| ValueError::Count)
+}
+
+pub(super) fn within(text: &str, range: RangeInclusive<u32>) -> Result<u32, ValueError> {
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or(ValueError::Range(*range.start(), *range.end()))
+}
+
+pub(super) fn millis(text: &str) -> Result<u64, ValueError> {
+    duration(text).map(whole_millis)
+}
+
+/// What is not nothing is at least a millisecond.
+pub(super) fn whole_millis(duration: Duration) -> u64 {
+    let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    millis.max(u64::from(!duration.is_zero()))
 }
 
 pub(super) fn seconds(text: &str) -> Result<Duration, ValueError> {

@@ -123,13 +123,18 @@ impl<C, I> InTurns<C, I> {
     }
 }
 
+/// How the connection ended; `None` if it was the stream that did.
 impl<C: Future, I: Write + Unpin> Future for InTurns<C, I> {
-    type Output = ();
+    type Output = Option<C::Output>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let is_over = self.connection.as_mut().poll(cx).is_ready();
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = self.connection.as_mut().poll(cx);
         let is_broken = matches!(self.stream.poll_write_out(cx), Poll::Ready(Err(_)));
-        if is_over || is_broken { Poll::Ready(()) } else { Poll::Pending }
+        match polled {
+            Poll::Ready(ended) => Poll::Ready(Some(ended)),
+            Poll::Pending if is_broken => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
     }
 }
 

@@ -1,11 +1,13 @@
 //! Serves one downstream connection, as a task of the worker's thread.
 
 use std::cell::{Cell, RefCell, RefMut};
+use std::error::Error;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
+use fairway_shared::ipc::edge::EdgeLimits;
 use http::header::HeaderValue;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -20,9 +22,12 @@ use super::recorded;
 use super::reply::ProxyError;
 use super::secure::Secure;
 use super::trust::HeadRules;
-use crate::cluster::connect::LocalExecutor;
+use crate::listener::addresses::Addresses;
 use crate::listener::dispatch::Ends;
-use crate::listener::lives::{Life, Lives, Order};
+use crate::listener::lives::{InFlight, Life, Lives, Order, Watch};
+use crate::listener::pulse::Phase;
+use crate::listener::refusals::{Refusal, Refusals};
+use crate::listener::streams::StreamExecutor;
 use crate::route::bound::BoundTable;
 use crate::tcp::buffers::Buffers;
 use crate::telemetry::connections::ConnectionFigures;
@@ -31,14 +36,8 @@ use crate::telemetry::requests::DestinationFigures;
 use crate::tls::accept::HandshakeFigures;
 use crate::worker::published::View;
 
-/// Largest request head, in bytes: 431 beyond.
-const HEAD_BYTES_MAX: usize = 60 * 1024;
-/// Most header fields of a request: 431 beyond.
-const FIELDS_MAX: usize = 100;
 /// Largest read buffer: it grows to this only for bodies that fill it.
 const BUFFER_BYTES_MAX: usize = 400 * 1024;
-/// Concurrent streams of an HTTP/2 connection.
-const STREAMS_MAX: u32 = 100;
 /// Flow-control windows of HTTP/2, in bytes (Envoy edge guide).
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
@@ -62,6 +61,12 @@ pub struct Serving {
     pub recording: View<Recording>,
     /// How request heads are read; those of the snapshot in force.
     pub rules: Rc<Cell<HeadRules>>,
+    /// What clients may take.
+    pub limits: EdgeLimits,
+    /// What they were refused.
+    pub refusals: Rc<Refusals>,
+    /// Open connections by address, where they are limited.
+    pub addresses: Rc<Addresses>,
     /// Chance, for balancing.
     pub random: RefCell<fastrand::Rng>,
 }
@@ -95,6 +100,9 @@ pub struct Downstream {
     spoken: Spoken,
     secure: Option<Secure>,
     lives: Rc<Lives>,
+    watch: Watch,
+    /// Requests so far.
+    requests: Cell<u32>,
 }
 
 impl Downstream {
@@ -151,7 +159,46 @@ impl Downstream {
 
     /// Every answer is to say that the connection closes (RFC 9112 9.6); HTTP/2 says it by itself.
     pub fn must_say_close(&self) -> bool {
-        self.spoken == Spoken::Http1 && self.lives.is_leaving()
+        self.spoken == Spoken::Http1 && (self.lives.is_leaving() || self.is_used_up())
+    }
+
+    /// Counts a request that begins. The last one that the connection may have is the last.
+    pub fn begin(&self) -> InFlight {
+        self.requests.set(self.requests.get().saturating_add(1));
+        if self.is_used_up() {
+            self.watch.retire();
+        }
+        InFlight::new(self.watch.clone())
+    }
+
+    fn is_used_up(&self) -> bool {
+        let max = self.serving.limits.requests_per_connection_max;
+        max > 0 && self.requests.get() >= max
+    }
+
+    /// Has nothing moved for too long of the request whose task runs?
+    pub fn is_request_late(&self) -> bool {
+        self.watch.is_request_late()
+    }
+
+    /// Another limit holds for that request.
+    pub fn pardon(&self) {
+        self.watch.pardon();
+    }
+
+    /// What clients may take.
+    pub fn limits(&self) -> &EdgeLimits {
+        &self.serving.limits
+    }
+
+    /// What they were refused.
+    pub fn refusals(&self) -> &Refusals {
+        &self.serving.refusals
+    }
+
+    /// See [`Watch::take_heard`].
+    pub fn take_heard(&self) -> u32 {
+        self.watch.take_heard()
     }
 
     /// Something that goes on after the HTTP of this connection and is waited for as it would be.
@@ -176,13 +223,17 @@ pub async fn serve(
     serving: Rc<Serving>,
     life: &Life,
 ) {
+    let watch = life.watch();
+    let pulse = watch.pulse();
+    watch.enter(Phase::Opening);
     let detecting = pin!(async {
         stream.readable().await?;
-        Prefixed::detect(stream).await
+        Prefixed::detect(stream, pulse).await
     });
     let Some(Ok((stream, spoken))) = life.guard(detecting).await else { return };
-    let (peer, lives) = (Peer::new(ends), Rc::clone(life.all()));
-    let downstream = Downstream { table, serving, peer, spoken, secure: None, lives };
+    let (peer, lives, requests) = (Peer::new(ends), Rc::clone(life.all()), Cell::default());
+    let secure = None;
+    let downstream = Downstream { table, serving, peer, spoken, secure, lives, watch, requests };
     speak(stream, downstream, life).await;
 }
 
@@ -194,20 +245,25 @@ pub async fn serve_secure(
     serving: Rc<Serving>,
     life: &Life,
 ) {
+    let watch = life.watch();
+    let pulse = watch.pulse();
+    watch.enter(Phase::Opening);
     let (stream, spoken) = match stream.get_ref().1.alpn_protocol() {
-        Some(b"h2") => (Prefixed::plain(stream), Spoken::Http2),
-        Some(_) => (Prefixed::plain(stream), Spoken::Http1),
+        Some(b"h2") => (Prefixed::plain(stream, pulse), Spoken::Http2),
+        Some(_) => (Prefixed::plain(stream, pulse), Spoken::Http1),
         None => {
             let detecting = pin!(async {
                 stream.fill_buf().await?;
-                Prefixed::detect(stream).await
+                Prefixed::detect(stream, pulse).await
             });
             let Some(Ok(detected)) = life.guard(detecting).await else { return };
             detected
         }
     };
     let (peer, secure, lives) = (Peer::new(ends), Some(secure), Rc::clone(life.all()));
-    speak(stream, Downstream { table, serving, peer, spoken, secure, lives }, life).await;
+    let requests = Cell::default();
+    let downstream = Downstream { table, serving, peer, spoken, secure, lives, watch, requests };
+    speak(stream, downstream, life).await;
 }
 
 async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
@@ -216,16 +272,17 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     life: &Life,
 ) {
     let spoken = downstream.spoken;
+    let (limits, refusals) = (downstream.serving.limits, Rc::clone(&downstream.serving.refusals));
+    let watch = downstream.watch.clone();
     let downstream = Rc::new(downstream);
     let service = service_fn(move |request| recorded::serve(Rc::clone(&downstream), request));
-    // A connection's end has no one to be told to: requests on it have their own accounts.
-    match spoken {
+    let ended = match spoken {
         Spoken::Http1 => {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(None)
-                .max_headers(FIELDS_MAX)
-                .max_header_size(HEAD_BYTES_MAX)
+                .max_headers(limits.fields_max as usize)
+                .max_header_size(head_bytes_read_max(&limits))
                 .max_buf_size(BUFFER_BYTES_MAX)
                 .serve_connection(stream, service)
                 .with_upgrades();
@@ -234,23 +291,51 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
                 Order::Finish,
                 http1::UpgradeableConnection::graceful_shutdown,
             )
-            .await;
+            .await
         }
         Spoken::Http2 => {
+            let executor = StreamExecutor::new(watch.clone());
+            if watch.pulse().phase() == Phase::Head {
+                watch.enter(Phase::Idle); // what was read ahead is HTTP/2's preface
+            }
             let stream = Coalesced::new(stream);
-            let connection = http2::Builder::new(LocalExecutor)
+            let connection = http2::Builder::new(executor)
                 .timer(TokioTimer::new())
-                .max_concurrent_streams(STREAMS_MAX)
+                .max_concurrent_streams(limits.streams_max)
                 .initial_stream_window_size(STREAM_WINDOW_BYTES)
                 .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-                .max_header_list_size(HEAD_BYTES_MAX as u32)
+                .max_header_list_size(limits.head_bytes_max)
                 .serve_connection(stream.clone(), service);
             let connection = InTurns::new(connection, stream);
             life.drive(pin!(connection), Order::Announce, |mut turns| {
                 http2::Connection::graceful_shutdown(turns.connection.as_mut());
             })
-            .await;
+            .await
+            .flatten()
         }
+    };
+    // Nobody is told: requests on the connection have their own accounts.
+    if let Some(Err(error)) = ended
+        && let Some(refusal) = refusal_of(&error)
+    {
+        refusals.count(refusal);
+    }
+}
+
+/// Heads are read somewhat beyond their limit, so that a target that is too long is told from a
+/// head that is too large.
+fn head_bytes_read_max(limits: &EdgeLimits) -> usize {
+    limits.head_bytes_max.saturating_add(limits.target_bytes_max) as usize
+}
+
+/// What a connection's end says of its client; `None` if nothing.
+fn refusal_of(error: &hyper::Error) -> Option<Refusal> {
+    let h2 = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+    match h2.and_then(h2::Error::reason) {
+        Some(h2::Reason::ENHANCE_YOUR_CALM) => Some(Refusal::Flood),
+        Some(_) => h2.is_some_and(|h2| !h2.is_remote()).then_some(Refusal::Malformed),
+        None if error.is_parse_too_large() => Some(Refusal::TooLarge),
+        None => error.is_parse().then_some(Refusal::Malformed),
     }
 }
 

@@ -21,6 +21,7 @@ use super::request::{self, Head, Upgrade};
 use super::response::{ReplyBody, UpstreamBody, grpc_status};
 use super::tunnel;
 use crate::clock;
+use crate::listener::refusals::Refusal;
 use crate::route::action::{ActionKind, Direct, Forward, Target};
 use crate::route::affinity;
 use crate::route::bound::BoundTable;
@@ -44,7 +45,8 @@ pub async fn serve(
     let is_grpc = request::is_grpc(&parts.headers);
     account.set_grpc(is_grpc);
     let mut notes = Flags::NONE;
-    let checked = Head::check(parts, downstream.rules(), downstream.scheme());
+    let checked = within_limits(downstream, parts)
+        .and_then(|()| Head::check(parts, downstream.rules(), downstream.scheme()));
     let answered = match &checked {
         Err(error) => Err(*error),
         Ok(head) => {
@@ -60,6 +62,14 @@ pub async fn serve(
 
 fn line(parts: &Parts) -> Line<'_> {
     Line { method: &parts.method, uri: &parts.uri, headers: &parts.headers }
+}
+
+/// Is the head within what clients may take? What the HTTP library reads is bounded already, by
+/// somewhat more.
+fn within_limits(downstream: &Downstream, parts: &Parts) -> Result<(), ProxyError> {
+    let (limits, heard) = (downstream.limits(), downstream.take_heard());
+    let checked = request::check_size(parts, limits, heard);
+    checked.inspect_err(|_| downstream.refusals().count(Refusal::TooLarge))
 }
 
 /// An error as a response, accounted for.
@@ -233,7 +243,10 @@ impl Exchange<'_> {
         mirrors.send(self.downstream, &body);
         let (answer, is_exhausted) = ended.map_err(|(error, is_exhausted)| {
             note_exhausted(notes, is_exhausted);
-            error
+            match error {
+                ProxyError::StreamIdle if !account.is_received() => ProxyError::RequestIdle,
+                error => error,
+            }
         })?;
         note_exhausted(notes, is_exhausted);
         account.detail("via_upstream");

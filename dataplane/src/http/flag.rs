@@ -31,6 +31,7 @@ flags! {
     FAULT_ABORT = 11, "FI", "Aborted by the route's fault.";
     FAULT_DELAY = 12, "DI", "Delayed by the route's fault.";
     UPSTREAM_PROTOCOL = 13, "UPE", "The endpoint's response is not valid HTTP.";
+    STREAM_IDLE = 15, "SI", "Nothing moved for too long.";
     CLIENT_PROTOCOL = 14, "DPE", "The client's request is not valid HTTP.";
 }
 

@@ -470,19 +470,27 @@ impl Forwarding<'_> {
         }
     }
 
-    /// Gives `future` up when the request is due, or the try that began at `begun`. Arms a timer
+    /// Gives `future` up when the request is due, or the try that began at `begun`, or when nothing
+    /// has moved for too long. Arms a timer
     /// only where there is a limit, and only once the request is complete.
     async fn within<F: Future>(
         &self,
         begun: Option<Instant>,
         mut future: Pin<&mut F>,
     ) -> Result<F::Output, ProxyError> {
-        let Some(completion) = &self.limits.completion else { return Ok(future.await) };
         let mut timer = None;
         poll_fn(|cx| {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Ok(output));
             }
+            if self.downstream.is_request_late() {
+                // Once the request's own timeout runs, it alone decides.
+                if self.limits.deadline().is_none() {
+                    return Poll::Ready(Err(ProxyError::StreamIdle));
+                }
+                self.downstream.pardon();
+            }
+            let Some(completion) = &self.limits.completion else { return Poll::Pending };
             let complete = ready!(completion.poll(cx));
             let (sleep, late) = timer.get_or_insert_with(|| {
                 let (at, late) = self.due(complete, begun);

@@ -1,18 +1,26 @@
-//! A stream whose first bytes were read already, to tell HTTP/1.1 from HTTP/2.
+//! A stream whose first bytes were read already, to tell HTTP/1.1 from HTTP/2. It tells its
+//! connection's pulse what moves, and ends where the pulse says that the client took too long.
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use hyper::rt::ReadBufCursor;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
+use crate::listener::pulse::{Phase, Pulse};
+
 /// What a client that speaks HTTP/2 sends first (RFC 9113 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Bytes of the first read: a usual request head in one go.
 const FIRST_READ_BYTES: usize = 4096;
+
+/// What a client gets that did not finish a request's head in time (RFC 9110 15.5.9).
+const HEAD_TIMED_OUT: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// What a connection speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,16 +36,20 @@ pub enum Spoken {
 pub struct Prefixed<S> {
     ahead: Bytes,
     stream: TokioIo<S>,
+    pulse: Arc<Pulse>,
+    /// What is left of what the client is told when its time is up.
+    last_words: &'static [u8],
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Prefixed<S> {
-    fn new(ahead: Vec<u8>, stream: S) -> Self {
-        Self { ahead: ahead.into(), stream: TokioIo::new(stream) }
+    fn new(ahead: Vec<u8>, stream: S, pulse: Arc<Pulse>) -> Self {
+        let stream = TokioIo::new(stream);
+        Self { ahead: ahead.into(), stream, pulse, last_words: HEAD_TIMED_OUT }
     }
 
     /// A stream of which nothing was read.
-    pub fn plain(stream: S) -> Self {
-        Self::new(Vec::new(), stream)
+    pub fn plain(stream: S, pulse: Arc<Pulse>) -> Self {
+        Self::new(Vec::new(), stream, pulse)
     }
 
     /// Reads until it is clear what the client speaks. To be called when there is something to
@@ -45,24 +57,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Prefixed<S> {
     ///
     /// # Errors
     /// The stream's; `UnexpectedEof` if the client says nothing.
-    pub async fn detect(mut stream: S) -> io::Result<(Self, Spoken)> {
+    pub async fn detect(mut stream: S, pulse: Arc<Pulse>) -> io::Result<(Self, Spoken)> {
         let mut ahead = Vec::with_capacity(FIRST_READ_BYTES);
         loop {
-            if stream.read_buf(&mut ahead).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+            match stream.read_buf(&mut ahead).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => pulse.heard(count),
             }
             let compared = ahead.len().min(PREFACE.len());
             if ahead[..compared] != PREFACE[..compared] {
-                return Ok((Self::new(ahead, stream), Spoken::Http1));
+                return Ok((Self::new(ahead, stream, pulse), Spoken::Http1));
             }
             if compared == PREFACE.len() {
-                return Ok((Self::new(ahead, stream), Spoken::Http2));
+                return Ok((Self::new(ahead, stream, pulse), Spoken::Http2));
             }
         }
     }
 }
 
-impl<S: AsyncRead + Unpin> hyper::rt::Read for Prefixed<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> hyper::rt::Read for Prefixed<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -73,7 +86,36 @@ impl<S: AsyncRead + Unpin> hyper::rt::Read for Prefixed<S> {
             buf.put_slice(&self.ahead.split_to(count));
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        match self.pulse.late() {
+            Some(Phase::Opening) => return Poll::Ready(Ok(())),
+            Some(Phase::Head) => return self.poll_give_up(cx),
+            _ => {}
+        }
+        let room = buf.remaining();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        // How many there were cannot be seen from here. The stream's end is heard too: no harm.
+        self.pulse.heard(room);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Prefixed<S> {
+    /// Says that the head took too long; then there is nothing more to read.
+    fn poll_give_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        use hyper::rt::Write;
+        while !self.last_words.is_empty() {
+            match ready!(Pin::new(&mut self.stream).poll_write(cx, self.last_words))? {
+                0 => break,
+                count => self.last_words = &self.last_words[count..],
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn note_said(&self, written: &Poll<io::Result<usize>>) {
+        if matches!(written, Poll::Ready(Ok(1..))) {
+            self.pulse.said();
+        }
     }
 }
 
@@ -83,7 +125,9 @@ impl<S: AsyncWrite + Unpin> hyper::rt::Write for Prefixed<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.note_said(&written);
+        written
     }
 
     fn poll_write_vectored(
@@ -91,7 +135,9 @@ impl<S: AsyncWrite + Unpin> hyper::rt::Write for Prefixed<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.note_said(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -26,6 +26,7 @@ pub fn serve(
 ) -> impl Future<Output = Result<Response<ReplyBody>, Infallible>> {
     let remembered = remember(&request);
     let (mut parts, body) = request.into_parts();
+    let in_flight = downstream.begin();
     async move {
         let mut response = match remembered {
             Ok(entry) => {
@@ -38,6 +39,7 @@ pub fn serve(
             }
             Err(error) => exchange::refuse(&downstream, &parts, error),
         };
+        response.body_mut().keep(in_flight);
         if downstream.must_say_close() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }

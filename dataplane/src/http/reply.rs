@@ -39,6 +39,14 @@ pub enum ProxyError {
     TimedOut,
     /// The last try's timeout passed.
     TryTimedOut,
+    /// Nothing moved for too long of a request that was received whole.
+    StreamIdle,
+    /// Nothing came for too long of a request's body.
+    RequestIdle,
+    /// The request's head is too large, or has too many fields.
+    HeadTooLarge,
+    /// The request's target is too long.
+    TargetTooLong,
     /// The client broke its request off or sent garbage in its body.
     ClientBody,
     /// The authority belongs to a server that this TLS connection does not lead to.
@@ -71,7 +79,10 @@ impl ProxyError {
             | Self::UpstreamRefused
             | Self::UpstreamReset => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamProtocol => StatusCode::BAD_GATEWAY,
-            Self::TimedOut | Self::TryTimedOut => StatusCode::GATEWAY_TIMEOUT,
+            Self::TimedOut | Self::TryTimedOut | Self::StreamIdle => StatusCode::GATEWAY_TIMEOUT,
+            Self::RequestIdle => StatusCode::REQUEST_TIMEOUT,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::ClientBody | Self::BadHost | Self::BadPath => StatusCode::BAD_REQUEST,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::LowVersion => StatusCode::UPGRADE_REQUIRED,
@@ -96,7 +107,8 @@ impl ProxyError {
             Self::UpstreamReset | Self::UpstreamRefused => Flags::UPSTREAM_RESET,
             Self::UpstreamProtocol => Flags::UPSTREAM_PROTOCOL,
             Self::TimedOut | Self::TryTimedOut => Flags::TIMEOUT,
-            Self::ClientBody => Flags::CLIENT_PROTOCOL,
+            Self::StreamIdle | Self::RequestIdle => Flags::STREAM_IDLE,
+            Self::ClientBody | Self::HeadTooLarge | Self::TargetTooLong => Flags::CLIENT_PROTOCOL,
             Self::FaultAbort(_) => Flags::FAULT_ABORT,
             Self::Misdirected
             | Self::BadHost
@@ -135,12 +147,15 @@ impl ProxyError {
                  error"
             }
             Self::TimedOut | Self::TryTimedOut => "upstream request timeout",
+            Self::StreamIdle | Self::RequestIdle => "stream timeout",
             Self::ClientBody => "Bad Request",
             Self::FaultAbort(_) => "fault filter abort",
             Self::RouteNotFound
             | Self::ClusterNotFound
             | Self::Misdirected
             | Self::BadHost
+            | Self::HeadTooLarge
+            | Self::TargetTooLong
             | Self::LowVersion
             | Self::BadPath
             | Self::UpgradeRefused
@@ -168,6 +183,9 @@ impl ProxyError {
             Self::UpstreamProtocol => "upstream_reset_before_response_started{protocol_error}",
             Self::TimedOut => "upstream_response_timeout",
             Self::TryTimedOut => "upstream_per_try_timeout",
+            Self::StreamIdle | Self::RequestIdle => "stream_idle_timeout",
+            Self::HeadTooLarge => "request_headers_too_large",
+            Self::TargetTooLong => "request_target_too_long",
             Self::ClientBody => "http1.codec_error",
             Self::BadHost => "missing_host_header",
             Self::LowVersion => "low_version",

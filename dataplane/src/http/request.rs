@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use fairway_shared::ipc::edge::EdgeLimits;
 use fairway_shared::matching::canonical_host;
 use fairway_shared::path::canonical_path;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -36,6 +37,8 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 /// How many fields [`prepare`] may add.
 const ADDED_FIELDS: usize = 8;
+/// Bytes of a field beside its name and value: `: ` and the line's end.
+const FIELD_OVERHEAD: usize = 4;
 /// Fields that only the gateway may set.
 const RESERVED_PREFIX: &str = "x-envoy-";
 
@@ -115,6 +118,30 @@ impl Head {
         // `check` lets only valid authorities pass, and they are ASCII.
         self.authority.to_str().unwrap_or_default()
     }
+}
+
+/// Checks a head against the limits. `heard` is at least its size for HTTP/1.1, where the library
+/// leaves the exact limit to us.
+///
+/// # Errors
+/// What is too large.
+pub fn check_size(parts: &Parts, limits: &EdgeLimits, heard: u32) -> Result<(), ProxyError> {
+    let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if target > limits.target_bytes_max as usize {
+        return Err(ProxyError::TargetTooLong);
+    }
+    let is_large = || {
+        let field = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
+        let fields: usize = parts.headers.iter().map(|pair| field(pair) + FIELD_OVERHEAD).sum();
+        target + fields > limits.head_bytes_max as usize
+    };
+    // Counted after decoding: with HTTP/2 each crumb of a cookie is a field (RFC 9113 8.2.3).
+    if parts.headers.len() > limits.fields_max as usize
+        || (heard > limits.head_bytes_max && parts.version < Version::HTTP_2 && is_large())
+    {
+        return Err(ProxyError::HeadTooLarge);
+    }
+    Ok(())
 }
 
 /// Does the request want its failures as gRPC statuses?

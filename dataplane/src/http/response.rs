@@ -10,6 +10,7 @@ use tokio::time::Sleep;
 
 use super::flag::Flags;
 use crate::cluster::pool::Connection;
+use crate::listener::lives::InFlight;
 use crate::subset::host::Busy;
 use crate::telemetry::account::Account;
 
@@ -28,6 +29,7 @@ pub enum BodyError {
 pub struct ReplyBody {
     content: Content,
     account: Option<Account>,
+    in_flight: Option<InFlight>,
 }
 
 enum Content {
@@ -49,7 +51,7 @@ impl ReplyBody {
     /// A body that is there already.
     pub fn full(bytes: Bytes) -> Self {
         let content = Content::Full(Some(bytes).filter(|bytes| !bytes.is_empty()));
-        Self { content, account: None }
+        Self { content, account: None, in_flight: None }
     }
 
     /// A body that comes from upstream.
@@ -58,7 +60,7 @@ impl ReplyBody {
         if body.incoming.is_end_stream() {
             body.release();
         }
-        Self { content: Content::Upstream(body), account: None }
+        Self { content: Content::Upstream(body), account: None, in_flight: None }
     }
 
     /// Ends the account when this body ends.
@@ -70,9 +72,24 @@ impl ReplyBody {
         }
     }
 
+    /// Holds what says that a request is being answered.
+    pub fn keep(&mut self, in_flight: InFlight) {
+        self.in_flight = Some(in_flight);
+    }
+
     fn note_end(&mut self, how: Flags) {
         if let Some(account) = self.account.take() {
             account.end(how);
+        }
+    }
+}
+
+/// Given up: because nothing moved, or because the client went away, which is what an account says
+/// that was not ended.
+impl Drop for ReplyBody {
+    fn drop(&mut self) {
+        if self.in_flight.as_ref().is_some_and(InFlight::is_late) {
+            self.note_end(Flags::STREAM_IDLE);
         }
     }
 }

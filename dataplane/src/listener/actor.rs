@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use super::bound::BoundListener;
 use super::dispatch;
 use super::lives::{Lives, Order};
+use super::refusals::Refusal;
 use crate::http::connection::Serving;
 use crate::worker::published::View;
 
@@ -203,6 +204,11 @@ struct Door {
 
 impl Door {
     fn enter(&self, stream: TcpStream, remote: SocketAddr) {
+        let max = self.serving.limits.connections_max as usize;
+        if max > 0 && self.lives.count() >= max {
+            // Closed unread: cheaper than any answer, and the client may try another replica.
+            return self.serving.refusals.count(Refusal::Connections);
+        }
         let (listener, serving) = (self.listener.clone(), Rc::clone(&self.serving));
         let life = self.lives.begin();
         tokio::task::spawn_local(async move {

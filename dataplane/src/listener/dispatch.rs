@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 
 use super::bound::{BoundChain, BoundKind, BoundListener};
 use super::lives::Life;
+use super::refusals::Refusal;
 use crate::clock;
 use crate::http::connection::{self, Serving};
 use crate::http::secure::Secure;
@@ -46,6 +47,11 @@ pub async fn serve(
             Some(Err(error)) => return tracing::debug!(%remote, %error, "closed"),
             None => return,
         }
+    }
+    let max = serving.limits.connections_per_address_max;
+    let place = (max > 0).then(|| serving.addresses.enter(ends.remote.ip(), max));
+    if let Some(None) = place {
+        return serving.refusals.count(Refusal::AddressConnections);
     }
     match &listener.kind {
         BoundKind::Http(table) => {

@@ -1,15 +1,21 @@
 //! The connections of a listener, so that they can be told how their end comes.
 //!
 //! A connection registers its waker with each poll; an order is a flag and a wake. Nothing is
-//! allocated, armed or locked per request.
+//! allocated, armed or locked per request. The same ear hears from the worker's sweep that time is
+//! up.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
+use super::pulse::{Found, Patience, Phase, Pulse};
+use super::refusals::{Refusal, Refusals};
+use super::streams::Streams;
 use crate::http::connection::Graceful;
 
 /// What a connection has been told; each order includes those before it.
@@ -31,6 +37,11 @@ pub enum Order {
 struct Ear {
     order: Cell<Order>,
     waker: RefCell<Waker>,
+    pulse: Arc<Pulse>,
+    /// When the sweep last saw progress.
+    since: Cell<Option<Instant>>,
+    /// There, if the connection is HTTP/2.
+    streams: OnceCell<Rc<Streams>>,
 }
 
 /// All connections of a listener.
@@ -56,7 +67,13 @@ impl Lives {
         let number = self.next.get();
         self.next.set(number + 1);
         let waker = RefCell::new(Waker::noop().clone());
-        let ear = Rc::new(Ear { order: Cell::new(self.order.get()), waker });
+        let ear = Rc::new(Ear {
+            order: Cell::new(self.order.get()),
+            waker,
+            pulse: Arc::new(Pulse::new(Phase::Free)),
+            since: Cell::default(),
+            streams: OnceCell::new(),
+        });
         self.ears.borrow_mut().insert(number, Rc::clone(&ear));
         Life { lives: Rc::clone(self), ear, number }
     }
@@ -73,8 +90,24 @@ impl Lives {
         }
         self.order.set(order);
         for ear in self.ears.borrow().values() {
-            ear.order.set(order);
-            ear.waker.borrow().wake_by_ref();
+            ear.tell(order);
+        }
+    }
+
+    /// Looks whose time is up, tells them, and counts them.
+    pub fn sweep(&self, now: Instant, patience: &Patience, refusals: &Refusals) {
+        for ear in self.ears.borrow().values() {
+            match ear.pulse.sweep(&ear.since, now, patience) {
+                Found::Alive => {}
+                Found::Late(phase) => {
+                    refusals.count(Refusal::late(phase));
+                    ear.waker.borrow().wake_by_ref();
+                }
+                Found::Over => ear.tell(Order::End),
+            }
+            if let Some(streams) = ear.streams.get() {
+                refusals.add(Refusal::StreamIdle, streams.sweep(now, patience));
+            }
         }
     }
 
@@ -96,7 +129,95 @@ impl Lives {
     }
 }
 
+impl Ear {
+    fn tell(&self, order: Order) {
+        self.order.set(self.order.get().max(order));
+        self.waker.borrow().wake_by_ref();
+    }
+}
+
+/// One connection's progress, for those who make it.
+#[derive(Debug, Clone)]
+pub struct Watch(Rc<Ear>);
+
+impl Watch {
+    /// Something else is waited for from now on.
+    pub fn enter(&self, phase: Phase) {
+        self.0.pulse.enter(phase);
+    }
+
+    /// For who moves the connection's bytes.
+    pub fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.0.pulse)
+    }
+
+    /// See [`Pulse::take_heard`].
+    pub fn take_heard(&self) -> u32 {
+        self.0.pulse.take_heard()
+    }
+
+    /// Has time run out for the request whose task runs?
+    pub fn is_request_late(&self) -> bool {
+        match self.0.streams.get() {
+            Some(streams) => streams.is_late(),
+            None => self.0.pulse.late() == Some(Phase::Busy),
+        }
+    }
+
+    /// That request has all the time again.
+    pub fn pardon(&self) {
+        match self.0.streams.get() {
+            Some(streams) => streams.pardon(),
+            None => self.enter(Phase::Busy),
+        }
+    }
+
+    /// The connection is HTTP/2, and these are its streams.
+    pub fn streams(&self) -> Rc<Streams> {
+        self.0.pulse.set_has_streams();
+        Rc::clone(self.0.streams.get_or_init(Rc::default))
+    }
+
+    /// The connection takes no further request.
+    pub fn retire(&self) {
+        self.0.tell(Order::Finish);
+    }
+}
+
+/// A request that is being answered, until its response is.
+#[derive(Debug)]
+pub struct InFlight(Watch);
+
+impl InFlight {
+    /// It begins.
+    pub fn new(watch: Watch) -> Self {
+        // A stream's own pulse began with its task.
+        if !watch.0.pulse.has_streams() {
+            watch.enter(Phase::Busy);
+        }
+        Self(watch)
+    }
+
+    /// Has its time run out?
+    pub fn is_late(&self) -> bool {
+        self.0.is_request_late()
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if !self.0.0.pulse.has_streams() {
+            self.0.enter(Phase::Idle);
+        }
+    }
+}
+
 impl Life {
+    /// For those who make progress.
+    pub fn watch(&self) -> Watch {
+        Watch(Rc::clone(&self.ear))
+    }
+
     /// Those of the same listener.
     pub fn all(&self) -> &Rc<Lives> {
         &self.lives
@@ -107,41 +228,48 @@ impl Life {
         self.listen(cx) >= Order::Finish
     }
 
-    /// Runs a future that holds no request; the order to finish ends it.
+    /// Runs a future that holds no request; the order to finish ends it, and the end of time.
     pub async fn guard<F: Future>(&self, future: Pin<&mut F>) -> Option<F::Output> {
         self.until(Order::Finish, future).await
     }
 
-    /// Runs a future that is to have all the time there is; only the order to end ends it.
-    pub async fn stay<F: Future>(&self, future: Pin<&mut F>) -> Option<F::Output> {
-        self.until(Order::End, future).await
+    /// Runs a tunnel, whose every turn is progress; the order to end ends it, and the end of time.
+    pub async fn stay<F: Future>(&self, mut future: Pin<&mut F>) -> Option<F::Output> {
+        self.ear.pulse.enter(Phase::Tunnel);
+        let turn = poll_fn(move |cx| {
+            self.ear.pulse.touch();
+            future.as_mut().poll(cx)
+        });
+        self.until(Order::End, pin!(turn)).await
     }
 
-    /// Runs a connection; that order becomes a graceful shutdown.
+    /// Runs a connection; that order becomes a graceful shutdown, and so does too long an idleness.
+    /// `None` = it was ended.
     pub async fn drive<C: Future>(
         &self,
         mut connection: Pin<&mut C>,
         on: Order,
         shut_down: Graceful<C>,
-    ) {
+    ) -> Option<C::Output> {
         let mut is_told = false;
         poll_fn(|cx| {
             let order = self.listen(cx);
             if order == Order::End {
-                return Poll::Ready(());
+                return Poll::Ready(None);
             }
-            if order >= on && !is_told {
+            let is_idle = self.ear.pulse.late() == Some(Phase::Idle);
+            if (order >= on || is_idle) && !is_told {
                 is_told = true;
                 shut_down(connection.as_mut());
             }
-            connection.as_mut().poll(cx).map(drop)
+            connection.as_mut().poll(cx).map(Some)
         })
-        .await;
+        .await
     }
 
     async fn until<F: Future>(&self, order: Order, mut future: Pin<&mut F>) -> Option<F::Output> {
         poll_fn(|cx| match self.listen(cx) {
-            told if told >= order => Poll::Ready(None),
+            told if told >= order || self.ear.pulse.late().is_some() => Poll::Ready(None),
             _ => future.as_mut().poll(cx).map(Some),
         })
         .await

@@ -2,6 +2,10 @@
 //! connections accepted.
 
 pub mod actor;
+pub mod addresses;
 pub mod bound;
 pub mod dispatch;
 pub mod lives;
+pub mod pulse;
+pub mod refusals;
+pub mod streams;

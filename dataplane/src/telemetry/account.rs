@@ -170,6 +170,11 @@ impl Account {
         Rc::clone(self.received.get_or_insert_with(fresh))
     }
 
+    /// Has all of the request come?
+    pub fn is_received(&self) -> bool {
+        self.received.as_ref().is_none_or(|received| received.completed.get().is_some())
+    }
+
     /// The request is gRPC.
     pub fn set_grpc(&mut self, is_grpc: bool) {
         self.outcome.is_grpc = is_grpc;
@@ -226,6 +231,8 @@ impl Account {
             self.detail("upstream_reset_after_response_started{connection_termination}");
         } else if how.has(Flags::TIMEOUT) {
             self.detail("upstream_response_timeout");
+        } else if how.has(Flags::STREAM_IDLE) {
+            self.detail("stream_idle_timeout");
         }
         if let Some(parked) = self.parked.take() {
             parked.0.replace(Some(self));

@@ -11,6 +11,7 @@ use fairway_shared::snapshot::Snapshot;
 use super::labels::Labels;
 use crate::cluster::handle::ClusterHandle;
 use crate::cluster::limits::Count;
+use crate::listener::refusals::Refusals;
 use crate::tls::accept::HandshakeFigures;
 use crate::worker::apply::wanted;
 
@@ -144,6 +145,20 @@ impl Reporter {
                 label("outcome", outcome.label().into()),
             ];
             self.push(metric::TLS_HANDSHAKES.name, labels, SampleValue::Counter(count));
+        }
+    }
+
+    /// What clients of one bound address were refused.
+    pub fn refusals(&mut self, bound: SocketAddr, refused: &Refusals) {
+        for (refusal, count) in refused.counts() {
+            let label = |name: &str, value: String| (name.to_owned(), value);
+            let reason = || label("reason", refusal.label().into());
+            let labels = vec![label("listener", bound.to_string()), reason()];
+            let metric = match refusal.is_overload() {
+                true => metric::OVERLOAD_REJECTED,
+                false => metric::DOWNSTREAM_REFUSED,
+            };
+            self.push(metric.name, labels, SampleValue::Counter(count));
         }
     }
 

@@ -35,6 +35,8 @@ use crate::http::trust::HeadRules;
 use crate::listener::actor::{Announce, Borrow, Drain, ListenerActor, Return};
 use crate::listener::bound::BoundListener;
 use crate::listener::lives::{Lives, Order};
+use crate::listener::pulse::Patience;
+use crate::listener::refusals::Refusals;
 use crate::region::Region;
 use crate::route::bound::BoundTable;
 use crate::tcp::buffers::Buffers;
@@ -44,7 +46,7 @@ use crate::telemetry::report;
 use crate::telemetry::worker::Telemetry;
 use crate::tls::accept::HandshakeFigures;
 
-/// How often idle upstream connections are looked at.
+/// How often idle upstream connections are looked at, and clients that make no progress.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a worker looks at what the others have changed: ejections are known by all within a
 /// second.
@@ -67,6 +69,8 @@ pub struct WorkerActor {
     apply_seconds: Histogram,
     /// By bound address, for as long as the worker lives: a counter does not fall.
     handshakes: BTreeMap<SocketAddr, Rc<HandshakeFigures>>,
+    /// As above.
+    refusals: BTreeMap<SocketAddr, Rc<Refusals>>,
     region: Option<Rc<Region>>,
     stop: Rc<Notify>,
 }
@@ -125,6 +129,7 @@ impl WorkerActor {
             settings,
             apply_seconds: Histogram::new(report::APPLY_BOUNDS),
             handshakes: BTreeMap::new(),
+            refusals: BTreeMap::new(),
             region,
             stop,
         }
@@ -289,6 +294,9 @@ impl WorkerActor {
                     recording: self.telemetry.recording(),
                     handshakes: Rc::clone(self.handshakes.entry(bound).or_default()),
                     rules: Rc::clone(&self.rules),
+                    limits: self.settings.edge,
+                    addresses: Rc::default(),
+                    refusals: Rc::clone(self.refusals.entry(bound).or_default()),
                     random: RefCell::default(),
                 });
                 let opened = ListenerActor::new(bound, socket, slot.published.view(), serving);
@@ -333,12 +341,24 @@ impl WorkerActor {
         ctx.spawn(drained.into_actor(self));
     }
 
+    /// Looks whose clients have taken too long. What drains has its own end.
+    fn sweep_connections(&self, now: Instant) {
+        let patience = Patience::from(&self.settings.edge);
+        for slot in self.listeners.values() {
+            if let SlotState::Open { bound, lives, .. } = &slot.state
+                && let Some(refusals) = self.refusals.get(bound)
+            {
+                lives.sweep(now, &patience, refusals);
+            }
+        }
+    }
+
     fn report(&mut self, nonce: u64) {
         if self.outbox.is_crowded() {
             return; // what changed is told as soon as the supervisor reads again
         }
         let (listeners, apply_seconds) = (&self.listeners, &self.apply_seconds);
-        let handshakes = &self.handshakes;
+        let (handshakes, refusals) = (&self.handshakes, &self.refusals);
         let mut parts = self.telemetry.report(self.clusters.values(), |reporter| {
             for slot in listeners.values() {
                 if let SlotState::Open { bound, lives, .. } = &slot.state {
@@ -346,6 +366,7 @@ impl WorkerActor {
                 }
             }
             handshakes.iter().for_each(|(bound, ended)| reporter.handshakes(*bound, ended));
+            refusals.iter().for_each(|(bound, refused)| reporter.refusals(*bound, refused));
             reporter.push(metric::SNAPSHOT_APPLY.name, vec![], apply_seconds.sample());
         });
         let last = parts.pop().unwrap_or_default();
@@ -367,6 +388,7 @@ impl Actor for WorkerActor {
         ctx.run_interval(SWEEP_INTERVAL, |this, _| {
             let now = Instant::now();
             this.clusters.values().for_each(|cluster| cluster.sweep(now));
+            this.sweep_connections(now);
         });
     }
 }

@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use bincode::{Decode, Encode};
 use sha2::{Digest, Sha256};
 
+use super::edge::EdgeLimits;
 use crate::id::{SnapshotVersion, WorkerSlot};
 
 /// Version of the unix-socket conversation between control and worker.
@@ -21,6 +22,7 @@ pub fn schema_fingerprint() -> [u8; 32] {
     for source in [
         include_str!("message.rs"),
         include_str!("codec.rs"),
+        include_str!("edge.rs"),
         include_str!("../id.rs"),
         include_str!("../snapshot/mod.rs"),
         include_str!("../snapshot/listener.rs"),
@@ -138,6 +140,8 @@ pub struct WorkerSettings {
     pub access_log: AccessLogFlag,
     /// `host:port` of a Zipkin collector, in place of the snapshot's collector.
     pub zipkin: Option<String>,
+    /// What clients may take.
+    pub edge: EdgeLimits,
 }
 
 /// Random bytes that only the gateway's own processes know.
