@@ -191,6 +191,7 @@ impl Display for TlsText<'_> {
             TrustSource::System => f.write_str(" trust system")?,
             TrustSource::Mesh => f.write_str(" trust mesh")?,
             TrustSource::Anyone => f.write_str(" trust anyone")?,
+            TrustSource::Nobody => f.write_str(" trust nobody")?,
         }
         if !tls.subject_alt_names.is_empty() {
             write!(f, " names {}", tls.subject_alt_names.join(","))?;

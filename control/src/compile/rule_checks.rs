@@ -1,5 +1,5 @@
 //! A DestinationRule read and checked (Istio contract 3, 9.3). A broken subset is left out; a
-//! broken base policy leaves the rule out.
+//! broken base policy leaves the rule out, but for its TLS.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,6 +17,15 @@ pub(super) struct ReadRule<'r> {
     pub(super) subsets: Vec<ReadSubset<'r>>,
 }
 
+impl ReadRule<'_> {
+    /// What stays of a broken rule: its TLS, lest endpoints that were to be called over TLS are
+    /// called in plaintext. Routes to its subsets find none.
+    pub(super) fn into_tls_alone(self) -> Option<Self> {
+        let policy = Arc::unwrap_or_clone(self.policy?).into_tls_alone()?;
+        Some(Self { policy: Some(Arc::new(policy)), subsets: Vec::new() })
+    }
+}
+
 /// A usable subset.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ReadSubset<'r> {
@@ -28,7 +37,7 @@ pub(super) struct ReadSubset<'r> {
     pub(super) policy: Option<Policy>,
 }
 
-/// Reads a rule; it must not be used if the scope is broken afterwards.
+/// Reads a rule; if the scope is broken afterwards, only [`ReadRule::into_tls_alone`] may be used.
 pub(super) fn read_rule<'r>(rule: &'r DestinationRule, scope: &mut Scope<'_>) -> ReadRule<'r> {
     check_head(rule, scope);
     let policy = rule.traffic_policy.as_ref().map(|policy| {
@@ -48,8 +57,7 @@ pub(super) fn read_rule<'r>(rule: &'r DestinationRule, scope: &mut Scope<'_>) ->
 }
 
 fn check_head(rule: &DestinationRule, scope: &mut Scope<'_>) {
-    let name = rule.host.strip_prefix("*.").unwrap_or(&rule.host);
-    if rule.host != "*" && !is_dns_name(name.strip_suffix('.').unwrap_or(name)) {
+    if !is_host(&rule.host) {
         let what = format_args!("`{}` is no host", rule.host);
         scope.invalid("host", what, "name a service, or `*.suffix`");
     }
@@ -61,6 +69,12 @@ fn check_head(rule: &DestinationRule, scope: &mut Scope<'_>) {
         let remedy = "export it to `.` only";
         scope.invalid("exportTo", "goes beyond the namespace of workloadSelector", remedy);
     }
+}
+
+/// May a rule be for it?
+pub(super) fn is_host(host: &str) -> bool {
+    let name = host.strip_prefix("*.").unwrap_or(host);
+    host == "*" || is_dns_name(name.strip_suffix('.').unwrap_or(name))
 }
 
 fn read_subset<'r>(

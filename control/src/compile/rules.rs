@@ -8,10 +8,10 @@ use fairway_shared::snapshot::route::HashKey;
 
 use super::findings::{DUBIOUS, FieldPath, Findings, UNKNOWN_RULE_HOST};
 use super::index::{Index, Named, is_subset};
-use super::names::{Visibility, full_host};
+use super::names::{Visibility, export_to_problem, full_host};
 use super::patterns::PatternMap;
 use super::policy::{Blocks, Policy};
-use super::rule_checks::{ReadRule, ReadSubset, read_rule};
+use super::rule_checks::{ReadRule, ReadSubset, is_host, read_rule};
 use crate::object::destination_rule::{DestinationRule, WorkloadSelector};
 use crate::object::{GatewayPod, Object};
 
@@ -64,9 +64,11 @@ impl<'a> Rules<'a> {
         let Named { object, spec } = rule;
         let mut scope = findings.scope(object, FieldPath::Spec);
         let read = read_rule(spec, &mut scope);
-        if scope.is_broken() {
-            return;
-        }
+        let read = match scope.is_broken() {
+            false => Some(read),
+            true => read.into_tls_alone().filter(|_| is_host(&spec.host)),
+        };
+        let Some(read) = read else { return };
         let namespace = object.meta.namespace.as_str();
         let host = full_host(&spec.host, namespace, &index.pod.domain);
         if !host.contains('*') && index.backend(&host).is_none() {
@@ -83,7 +85,9 @@ impl<'a> Rules<'a> {
             Some(_) => return,
             None => {
                 let default = &index.mesh().default_destination_rule_export_to;
-                let seen_by = Visibility::of_object(&spec.export_to, default, namespace);
+                let is_read = export_to_problem(&spec.export_to).is_none();
+                let written = if is_read { &spec.export_to[..] } else { &[] };
+                let seen_by = Visibility::of_object(written, default, namespace);
                 (&mut of_namespace.general, seen_by)
             }
         };

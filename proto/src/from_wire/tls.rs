@@ -90,6 +90,7 @@ fn trust_source(from: wire::TrustSource) -> Result<TrustSource, FieldError> {
             wire::WellKnownTrust::System => TrustSource::System,
             wire::WellKnownTrust::Mesh => TrustSource::Mesh,
             wire::WellKnownTrust::Anyone => TrustSource::Anyone,
+            wire::WellKnownTrust::Nobody => TrustSource::Nobody,
         },
     })
 }

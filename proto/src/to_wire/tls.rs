@@ -88,6 +88,7 @@ fn trust_source(from: &TrustSource) -> wire::TrustSource {
         TrustSource::System => Source::WellKnown(wire::WellKnownTrust::System.into()),
         TrustSource::Mesh => Source::WellKnown(wire::WellKnownTrust::Mesh.into()),
         TrustSource::Anyone => Source::WellKnown(wire::WellKnownTrust::Anyone.into()),
+        TrustSource::Nobody => Source::WellKnown(wire::WellKnownTrust::Nobody.into()),
     };
     wire::TrustSource { source: Some(source) }
 }

@@ -118,6 +118,7 @@ fn trust() -> impl Strategy<Value = TrustSource> {
         Just(TrustSource::System),
         Just(TrustSource::Mesh),
         Just(TrustSource::Anyone),
+        Just(TrustSource::Nobody),
     ]
 }
 

@@ -69,6 +69,9 @@ pub enum TrustSource {
     Mesh,
     /// Anyone's: `insecureSkipVerify`.
     Anyone,
+    /// Nobody's: what was asked for cannot be read, and every handshake fails rather than verify
+    /// less.
+    Nobody,
 }
 
 /// How TLS ends at a Gateway server.
@@ -132,7 +135,8 @@ pub struct UpstreamTls {
     pub sni: Option<String>,
     /// Who must have signed the backend's certificate.
     pub trust: TrustSource,
-    /// Any of these must be among its names; empty = the server name sent.
+    /// Any of these must be among its names; empty = the server name sent, if one is sent and
+    /// the peer is not of the mesh.
     pub subject_alt_names: Vec<String>,
     /// Our own certificate: `MUTUAL`, `ISTIO_MUTUAL`.
     pub identity: Option<CertificateSource>,

@@ -30,6 +30,8 @@ pub(super) use tls::TlsBlock;
 const BUDGET_SHARE_MILLIONTHS: u32 = 200_000;
 /// Retries always allowed where a budget does not say.
 const BUDGET_RETRIES_MIN: u32 = 3;
+/// Stands for the port of settings that name none.
+const UNREADABLE_PORT: u16 = 0;
 
 /// The blocks of one level, or those in force for one port and subset.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -88,6 +90,22 @@ impl Policy {
         }
     }
 
+    /// What must outlive a mistake elsewhere in the policy: its TLS. `None` if it asks for none, so
+    /// that leaving the policy out sends nothing in plaintext that was not meant to be.
+    pub(super) fn into_tls_alone(self) -> Option<Self> {
+        let tls_of = |blocks: Blocks| Blocks { tls: blocks.tls, ..Blocks::default() };
+        let is_wanted =
+            |blocks: &Blocks| blocks.tls.as_deref().is_some_and(|tls| *tls != TlsBlock::Plaintext);
+        let ports = self.ports.into_iter().map(|(port, blocks)| (port, tls_of(blocks)));
+        let mut alone = Self { base: tls_of(self.base), ports: ports.collect() };
+        if alone.ports.remove(&UNREADABLE_PORT).as_ref().is_some_and(is_wanted) {
+            // It may be any that is not named.
+            alone.base.tls = Some(Arc::new(TlsBlock::Unreadable));
+        }
+        let has_any = alone.ports.values().chain([&alone.base]).any(is_wanted);
+        has_any.then_some(alone)
+    }
+
     /// The hash key of the port's settings, if they have one.
     pub(super) fn hash_at_port(&self, port: u16) -> Option<&Arc<HashKey>> {
         self.ports.get(&port).and_then(hash_of)
@@ -103,7 +121,8 @@ fn hash_of(blocks: &Blocks) -> Option<&Arc<HashKey>> {
     blocks.balancing.as_ref()?.hash.as_ref()
 }
 
-/// Reads a policy. What is wrong with it breaks the scope, and what is read must not be used.
+/// Reads a policy. What is wrong with it breaks the scope, and of what is read then only
+/// [`Policy::into_tls_alone`] may be used.
 pub(super) fn read_policy(
     policy: &TrafficPolicy,
     port_path: impl Fn(usize) -> FieldPath,
@@ -127,18 +146,19 @@ pub(super) fn read_policy(
     for (at, port) in policy.port_level_settings.iter().enumerate() {
         let mut part = scope.part(port_path(at));
         let (number, blocks) = read_port(port, &mut part);
-        if part.is_broken() {
-            scope.mark_broken();
-            continue;
-        }
+        let is_broken = part.is_broken();
         match ports.entry(number) {
             Entry::Vacant(free) => {
                 free.insert(blocks);
             }
-            Entry::Occupied(_) => {
+            Entry::Occupied(_) if !is_broken => {
                 let what = format_args!("is ignored: earlier settings are for port {number} too");
                 part.warn(DUBIOUS, "", what, "keep one entry per port");
             }
+            Entry::Occupied(_) => {}
+        }
+        if is_broken {
+            scope.mark_broken();
         }
     }
     Policy { base, ports }
@@ -146,8 +166,8 @@ pub(super) fn read_policy(
 
 fn read_port(port: &PortPolicy, scope: &mut Scope<'_>) -> (u16, Blocks) {
     let number = port.port.as_ref().map_or(0, |selector| selector.number);
-    let number = u16::try_from(number).unwrap_or(0);
-    if number == 0 {
+    let number = u16::try_from(number).unwrap_or(UNREADABLE_PORT);
+    if number == UNREADABLE_PORT {
         scope.invalid("port", "is missing or out of range", "name a service port");
     }
     let blocks = read_blocks(&Written::of_port(port), scope);

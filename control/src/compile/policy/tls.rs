@@ -19,6 +19,8 @@ pub(in crate::compile) enum TlsBlock {
     Tls(UpstreamTls),
     /// `ISTIO_MUTUAL`.
     Mesh,
+    /// It cannot be read. Never plaintext: whatever it was to say, endpoints are not called.
+    Unreadable,
 }
 
 impl TlsBlock {
@@ -44,17 +46,30 @@ impl TlsBlock {
                 identity: Some(CertificateSource::Mesh),
                 extra_alpn: vec![MESH_ALPN.to_owned()],
             }),
+            Self::Unreadable => Some(UpstreamTls {
+                sni: Some(id.service.host.clone()),
+                trust: TrustSource::Nobody,
+                subject_alt_names: Vec::new(),
+                identity: None,
+                extra_alpn: Vec::new(),
+            }),
         }
     }
 }
 
-/// Reads the block. Data planes do not speak TLS to endpoints yet, which must not go unsaid: what
-/// was to be encrypted is not.
+/// Reads the block. A mistake in it breaks the scope, and what is returned is still safe to use.
 pub(super) fn read(block: &ClientTls, scope: &mut Scope<'_>) -> TlsBlock {
-    if !matches!(block.mode.as_str(), "" | "DISABLE") {
-        let what = "is not in force yet: requests go to the endpoints in plaintext";
-        scope.error(NOT_IN_FORCE, "tls", what, "do not rely on it");
+    let mut part = scope.part(scope.path());
+    let read = read_mode(block, &mut part);
+    if !part.is_broken() {
+        return read;
     }
+    let what = "cannot be used: requests are refused rather than sent in plaintext";
+    scope.invalid("tls", what, "correct it");
+    TlsBlock::Unreadable
+}
+
+fn read_mode(block: &ClientTls, scope: &mut Scope<'_>) -> TlsBlock {
     match block.mode.as_str() {
         "" | "DISABLE" => TlsBlock::Plaintext,
         "ISTIO_MUTUAL" => {
@@ -69,7 +84,7 @@ pub(super) fn read(block: &ClientTls, scope: &mut Scope<'_>) -> TlsBlock {
         other => {
             let what = format_args!("`{other}` is unknown");
             scope.invalid("tls.mode", what, "use DISABLE, SIMPLE, MUTUAL or ISTIO_MUTUAL");
-            TlsBlock::Plaintext
+            TlsBlock::Unreadable
         }
     }
 }
