@@ -1,5 +1,5 @@
-//! Which Secrets are watched: those of the gateway pod's namespace that some Gateway names, one
-//! watch each. Control neither needs nor wants to see any other.
+//! Which Secrets are watched: those of the gateway pod's namespace that some Gateway or
+//! DestinationRule names, one watch each. Control neither needs nor wants to see any other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,6 +10,8 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::resource::resource_of;
 use super::watch::{self, News, Scope};
 use crate::object::Spec;
+use crate::object::destination_rule::DestinationRule;
+use crate::object::gateway::Gateway;
 use crate::object::secret::AUTHORITIES_SUFFIX;
 use crate::source::kinds::Kind;
 use crate::source::{SourceEvent, SourceView};
@@ -87,20 +89,32 @@ impl Named {
     }
 }
 
-/// The Secrets that may hold what the Gateways of a view ask for.
+/// The Secrets that may hold what the Gateways and DestinationRules of a view ask for.
 fn names(view: &SourceView) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    for object in &view.objects {
-        let Spec::Gateway(gateway) = &object.spec else { continue };
-        for tls in gateway.servers.iter().filter_map(|server| server.tls.as_ref()) {
-            let named = tls.credential_names.iter().chain([&tls.credential_name]);
-            for name in named.filter(|name| !name.is_empty()) {
-                names.insert(name.clone());
-                names.insert(format!("{name}{AUTHORITIES_SUFFIX}"));
-            }
-        }
-    }
-    names
+    let credentials = view.objects.iter().flat_map(|object| match &object.spec {
+        Spec::Gateway(gateway) => of_gateway(gateway),
+        Spec::DestinationRule(rule) => of_rule(rule),
+        _ => Vec::new(),
+    });
+    // What is written like an address names nothing of Kubernetes.
+    let named = credentials.filter(|name| !name.is_empty() && !name.contains('/'));
+    named.flat_map(|name| [name.to_owned(), format!("{name}{AUTHORITIES_SUFFIX}")]).collect()
+}
+
+fn of_gateway(gateway: &Gateway) -> Vec<&str> {
+    let settings = gateway.servers.iter().filter_map(|server| server.tls.as_ref());
+    let named = settings.flat_map(|tls| tls.credential_names.iter().chain([&tls.credential_name]));
+    named.map(String::as_str).collect()
+}
+
+fn of_rule(rule: &DestinationRule) -> Vec<&str> {
+    let of_subsets = rule.subsets.iter().filter_map(|subset| subset.traffic_policy.as_ref());
+    let policies = rule.traffic_policy.iter().chain(of_subsets);
+    let settings = policies.flat_map(|policy| {
+        let of_ports = policy.port_level_settings.iter().filter_map(|port| port.tls.as_ref());
+        policy.tls.iter().chain(of_ports)
+    });
+    settings.map(|tls| tls.credential_name.as_str()).collect()
 }
 
 #[cfg(test)]
@@ -136,5 +150,29 @@ mod tests {
             assert_eq!(named.take_in(&event), has_changed, "{event:?}");
             assert!(named.all().iter().eq(expected), "{event:?}: {:?}", named.all());
         }
+    }
+
+    #[test]
+    fn every_policy_of_a_rule_may_name_a_secret() {
+        let tls = |name: &str| serde_json::json!({"mode": "SIMPLE", "credentialName": name});
+        let policy = |name: &str, of_port: &str| {
+            serde_json::json!({
+                "tls": tls(name),
+                "portLevelSettings": [{"port": {"number": 80}, "tls": tls(of_port)}],
+            })
+        };
+        let value = serde_json::json!({
+            "metadata": {"name": "rule", "namespace": "shop"},
+            "spec": {
+                "host": "user",
+                "trafficPolicy": policy("a", "configmap://shop/ca"),
+                "subsets": [{"name": "v1", "trafficPolicy": policy("b", "c")}],
+            },
+        });
+        let parsed = parse_value(Kind::DestinationRule, "DestinationRule", value);
+        let (objects, diagnostics) = settle(parsed, &[]);
+        let view = SourceView { origin: "a".to_owned(), objects, diagnostics };
+        let expected = ["a", "a-cacert", "b", "b-cacert", "c", "c-cacert"];
+        assert!(names(&view).iter().eq(expected), "{:?}", names(&view));
     }
 }
