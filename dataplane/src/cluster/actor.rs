@@ -13,6 +13,7 @@ use super::limits::{Counters, Shared};
 use super::pool::Life;
 use super::sharing::Sharing;
 use crate::region::Cell;
+use crate::tls::originating::Originating;
 use crate::worker::published::{Published, View};
 
 /// Streams of one HTTP/2 connection, unless the cluster says less: what endpoints allow at least
@@ -26,6 +27,8 @@ pub struct ClusterView {
     pub protocol: UpstreamProtocol,
     /// How connections are made.
     pub dialing: Dialing,
+    /// How they are secured; `None` = plaintext.
+    pub tls: Option<Arc<Originating>>,
     /// Longest wait for a connection.
     pub connect_timeout: Duration,
     /// How long connections are used.
@@ -56,13 +59,17 @@ struct Shares {
 /// The cluster as the newest snapshot has it. One per snapshot, so `do_send` is bounded.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct ApplySpec(pub Arc<Cluster>);
+pub struct ApplySpec(pub Arc<Cluster>, pub Option<Arc<Originating>>);
 
 impl ClusterActor {
     /// The view leaves here, at birth: it is not `Send`, so no message can carry it later.
-    pub fn new(spec: &Cluster, sharing: Sharing) -> (Self, View<ClusterView>) {
+    pub fn new(
+        spec: &Cluster,
+        tls: Option<Arc<Originating>>,
+        sharing: Sharing,
+    ) -> (Self, View<ClusterView>) {
         let mut shares = Shares { sharing, cell: None, counts: None };
-        let published = Published::new(shares.view_of(spec));
+        let published = Published::new(shares.view_of(spec, tls));
         let view = published.view();
         (Self { published, shares }, view)
     }
@@ -75,13 +82,13 @@ impl Actor for ClusterActor {
 impl Handler<ApplySpec> for ClusterActor {
     type Result = ();
 
-    fn handle(&mut self, ApplySpec(spec): ApplySpec, _: &mut Self::Context) {
-        self.published.publish(self.shares.view_of(&spec));
+    fn handle(&mut self, ApplySpec(spec, tls): ApplySpec, _: &mut Self::Context) {
+        self.published.publish(self.shares.view_of(&spec, tls));
     }
 }
 
 impl Shares {
-    fn view_of(&mut self, spec: &Cluster) -> ClusterView {
+    fn view_of(&mut self, spec: &Cluster, tls: Option<Arc<Originating>>) -> ClusterView {
         let is_limited = spec.limits != Default::default();
         if is_limited || spec.outlier.is_some() {
             self.cell = self.cell.take().or_else(|| self.sharing.cluster_cell().map(Rc::new));
@@ -102,6 +109,7 @@ impl Shares {
         ClusterView {
             protocol: spec.protocol,
             dialing: Dialing::new(spec),
+            tls,
             connect_timeout: Duration::from_millis(u64::from(spec.connect_timeout_ms)),
             requests_per_connection_max: requests_max,
             life: Life {

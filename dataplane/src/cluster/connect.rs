@@ -8,12 +8,16 @@ use fairway_shared::snapshot::cluster::{Cluster, Http2Keepalive, ProxyVersion, T
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::sys::socket::{setsockopt, sockopt};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
 use super::actor::ClusterView;
-use super::pool::{Connection, Open};
+use super::pool::{Connection, Driver, Open};
+use super::secured::Wanted;
 use crate::http::body::RequestBody;
+use crate::tls::fault::Fault;
+use crate::tls::originating::Inside;
 
 /// Largest response head of an upstream, in bytes (Envoy: max_response_headers_kb).
 const RESPONSE_HEAD_BYTES_MAX: usize = 60 * 1024;
@@ -31,6 +35,9 @@ pub enum ConnectError {
     /// The cluster's connect timeout passed.
     #[error("connecting took too long")]
     TimedOut,
+    /// The handshake came to nothing.
+    #[error("{0}")]
+    Tls(Fault),
 }
 
 /// How connections of a cluster are made, beside how long that may take.
@@ -65,19 +72,74 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor 
     }
 }
 
-/// A plain connection.
+/// The way to an endpoint, and what is said on it first.
+#[derive(Debug, Clone, Copy)]
+pub struct Way<'w> {
+    /// The endpoint.
+    pub address: SocketAddr,
+    /// The cluster's.
+    pub policy: &'w ClusterView,
+    /// How it is secured; `None` = not at all.
+    pub wanted: Option<Wanted<'w>>,
+    /// A PROXY header, or nothing. It comes before all else.
+    pub preamble: &'w [u8],
+}
+
+impl Way<'_> {
+    /// A connection, before any handshake.
+    async fn open(&self) -> Result<TcpStream, ConnectError> {
+        let failed = |error: io::Error| ConnectError::Failed(error.kind());
+        let mut stream = TcpStream::connect(self.address).await.map_err(failed)?;
+        stream.set_nodelay(true).map_err(failed)?;
+        if let Some(keepalive) = &self.policy.dialing.tcp_keepalive {
+            keep_alive(&stream, keepalive).map_err(|error| failed(error.into()))?;
+        }
+        stream.write_all(self.preamble).await.map_err(failed)?;
+        Ok(stream)
+    }
+
+    /// The cluster's connect timeout is for a connection with its handshake.
+    async fn in_time<T>(
+        &self,
+        dialling: impl Future<Output = Result<T, ConnectError>>,
+    ) -> Result<T, ConnectError> {
+        let outcome = tokio::time::timeout(self.policy.connect_timeout, dialling).await;
+        outcome.map_err(|_| ConnectError::TimedOut)?
+    }
+
+    async fn secure(
+        &self,
+        stream: TcpStream,
+        wanted: Wanted<'_>,
+        inside: Inside,
+    ) -> Result<TlsStream<TcpStream>, ConnectError> {
+        let name = (wanted.host, self.address);
+        wanted.tls.secure(stream, inside, name).await.map_err(ConnectError::Tls)
+    }
+}
+
+/// A connection for opaque bytes, not secured whatever the way says.
 ///
 /// # Errors
 /// [`ConnectError`].
-pub async fn tcp(address: SocketAddr, policy: &ClusterView) -> Result<TcpStream, ConnectError> {
-    let connecting = tokio::time::timeout(policy.connect_timeout, TcpStream::connect(address));
-    let failed = |error: io::Error| ConnectError::Failed(error.kind());
-    let stream = connecting.await.map_err(|_| ConnectError::TimedOut)?.map_err(failed)?;
-    stream.set_nodelay(true).map_err(failed)?;
-    if let Some(keepalive) = &policy.dialing.tcp_keepalive {
-        keep_alive(&stream, keepalive).map_err(|error| failed(error.into()))?;
-    }
-    Ok(stream)
+pub async fn tcp(way: Way<'_>) -> Result<TcpStream, ConnectError> {
+    way.in_time(way.open()).await
+}
+
+/// A secured connection for opaque bytes, and the gateway's end of it.
+///
+/// # Errors
+/// [`ConnectError`].
+pub async fn tls(
+    way: Way<'_>,
+    wanted: Wanted<'_>,
+) -> Result<(TlsStream<TcpStream>, Option<SocketAddr>), ConnectError> {
+    let dialling = async {
+        let stream = way.open().await?;
+        let local = stream.local_addr().ok();
+        Ok((way.secure(stream, wanted, Inside::Opaque).await?, local))
+    };
+    way.in_time(dialling).await
 }
 
 fn keep_alive(stream: &TcpStream, keepalive: &TcpKeepalive) -> nix::Result<()> {
@@ -88,24 +150,27 @@ fn keep_alive(stream: &TcpStream, keepalive: &TcpKeepalive) -> nix::Result<()> {
     keepalive.probes.map_or(Ok(()), |n| setsockopt(stream, sockopt::TcpKeepCount, &n))
 }
 
-/// Says what goes in front of the first request: a PROXY header, or nothing.
-async fn say(stream: &mut TcpStream, preamble: &[u8]) -> Result<(), ConnectError> {
-    stream.write_all(preamble).await.map_err(|error| ConnectError::Failed(error.kind()))
-}
-
 /// An HTTP/1.1 connection, to be driven by the request that uses it.
 ///
 /// # Errors
 /// [`ConnectError`].
-pub async fn http1(
-    address: SocketAddr,
-    policy: &ClusterView,
-    open: Open,
-    preamble: &[u8],
-) -> Result<Connection, ConnectError> {
-    let mut stream = tcp(address, policy).await?;
-    say(&mut stream, preamble).await?;
-    let local = stream.local_addr().ok();
+pub async fn http1(way: Way<'_>, open: Open) -> Result<Connection, ConnectError> {
+    let dialling = async {
+        let stream = way.open().await?;
+        let local = stream.local_addr().ok();
+        let (sender, driver) = match way.wanted {
+            None => http1_over(stream).await?,
+            Some(wanted) => http1_over(way.secure(stream, wanted, Inside::Http1).await?).await?,
+        };
+        let secured = way.wanted.as_ref().map(Wanted::secured);
+        Ok(Connection::new(sender, driver, local, secured, open))
+    };
+    way.in_time(dialling).await
+}
+
+async fn http1_over(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<(http1::SendRequest<RequestBody>, Driver), ConnectError> {
     let (sender, driver) = http1::Builder::new()
         .max_headers(RESPONSE_FIELDS_MAX)
         .max_header_size(RESPONSE_HEAD_BYTES_MAX)
@@ -113,23 +178,37 @@ pub async fn http1(
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|_| ConnectError::Failed(io::ErrorKind::Other))?;
-    Ok(Connection::new(sender, Box::pin(driver.with_upgrades()), local, open))
+    Ok((sender, Box::pin(driver.with_upgrades())))
 }
 
-/// An HTTP/2 connection with prior knowledge, driven by a task of its own, and the gateway's end
-/// of it.
+/// An HTTP/2 connection, driven by a task of its own, and the gateway's end of it.
 ///
 /// # Errors
 /// [`ConnectError`].
 pub async fn http2(
-    address: SocketAddr,
+    way: Way<'_>,
+    open: Open,
+) -> Result<(http2::SendRequest<RequestBody>, Option<SocketAddr>), ConnectError> {
+    let dialling = async {
+        let stream = way.open().await?;
+        let local = stream.local_addr().ok();
+        let sender = match way.wanted {
+            None => http2_over(stream, way.policy, open).await?,
+            Some(wanted) => {
+                let stream = way.secure(stream, wanted, Inside::Http2).await?;
+                http2_over(stream, way.policy, open).await?
+            }
+        };
+        Ok((sender, local))
+    };
+    way.in_time(dialling).await
+}
+
+async fn http2_over(
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     policy: &ClusterView,
     open: Open,
-    preamble: &[u8],
-) -> Result<(http2::SendRequest<RequestBody>, Option<SocketAddr>), ConnectError> {
-    let mut stream = tcp(address, policy).await?;
-    let local = stream.local_addr().ok();
-    say(&mut stream, preamble).await?;
+) -> Result<http2::SendRequest<RequestBody>, ConnectError> {
     let mut builder = http2::Builder::new(LocalExecutor);
     builder.timer(TokioTimer::new()).max_header_list_size(RESPONSE_HEAD_BYTES_MAX as u32);
     if let Some(keepalive) = &policy.dialing.http2_keepalive {
@@ -146,5 +225,5 @@ pub async fn http2(
         let _ = driver.await;
         drop(open);
     });
-    Ok((sender, local))
+    Ok(sender)
 }

@@ -20,6 +20,7 @@ use crate::subset::host::Host;
 use crate::sys::memory::monotonic_ms;
 use crate::telemetry::cluster::ClusterFigures;
 use crate::telemetry::connections::ConnectionFigures;
+use crate::tls::originating::Originating;
 use crate::worker::published::View;
 
 /// One upstream cluster of this worker.
@@ -43,6 +44,17 @@ pub struct ClusterHandle {
     subset_actor: Addr<SubsetActor>,
     /// [`super::health::Outliers::changes`] that the endpoints' view has.
     seen_changes: Cell<u64>,
+}
+
+/// A cluster as the newest snapshot has it.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// Its policy.
+    pub spec: Arc<Cluster>,
+    /// Its handshakes; `None` = plaintext.
+    pub tls: Option<Arc<Originating>>,
+    /// Of the whole service port.
+    pub endpoints: Arc<EndpointSet>,
 }
 
 /// Things that are only counted, since the worker started.
@@ -78,16 +90,12 @@ pub fn add_one(figure: &Cell<u64>) {
 
 impl ClusterHandle {
     /// Starts the cluster's actors. Must run inside an actix system.
-    pub fn start(
-        id: ClusterId,
-        spec: Arc<Cluster>,
-        endpoints: Arc<EndpointSet>,
-        region: Option<Rc<Region>>,
-    ) -> Self {
+    pub fn start(id: ClusterId, parts: Parts, region: Option<Rc<Region>>) -> Self {
+        let Parts { spec, tls, endpoints } = parts;
         let id = Rc::new(id);
         let figures = ClusterFigures::new(Rc::clone(&id), &endpoints);
         let sharing = Sharing::new(region, &id.to_string());
-        let (cluster, policy) = ClusterActor::new(&spec, sharing.clone());
+        let (cluster, policy) = ClusterActor::new(&spec, tls, sharing.clone());
         let (subset, view) = SubsetActor::new(ApplyEndpoints { cluster: spec, endpoints }, sharing);
         Self {
             id,
@@ -104,10 +112,10 @@ impl ClusterHandle {
     }
 
     /// Hands both actors what the newest snapshot says, and returns when both have published it.
-    pub async fn apply(&self, spec: Arc<Cluster>, endpoints: Arc<EndpointSet>) {
+    pub async fn apply(&self, Parts { spec, tls, endpoints }: Parts) {
         add_one(&self.tally.applied);
         self.figures.apply(&endpoints);
-        let cluster = self.cluster_actor.send(ApplySpec(Arc::clone(&spec)));
+        let cluster = self.cluster_actor.send(ApplySpec(Arc::clone(&spec), tls));
         let subset = self.subset_actor.send(ApplyEndpoints { cluster: spec, endpoints });
         // An actor of this process can only be gone if the process is ending.
         let _ = tokio::join!(cluster, subset);
@@ -184,7 +192,7 @@ impl ClusterHandle {
     pub fn sweep(&self, now: Instant) {
         let policy = self.policy.load();
         for host in self.subset.load().hosts() {
-            host.pool.sweep(now, &policy.life);
+            host.pool.sweep(now, &policy.life, policy.tls.as_ref());
         }
     }
 

@@ -8,4 +8,5 @@ pub mod limits;
 pub mod outlier;
 pub mod pool;
 pub mod queue;
+pub mod secured;
 pub mod sharing;

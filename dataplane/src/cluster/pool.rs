@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -16,8 +17,10 @@ use tokio::sync::Notify;
 
 use super::connect::ConnectError;
 use super::limits::Permit;
+use super::secured::{Secured, Wanted, is_as_wanted, is_in_force};
 use crate::clock;
 use crate::http::body::RequestBody;
+use crate::tls::originating::Originating;
 
 /// Most idle connections kept per host.
 const IDLE_MAX: usize = 4096;
@@ -34,6 +37,7 @@ pub struct Connection {
     opened: Instant,
     idle_since: Instant,
     local: Option<SocketAddr>,
+    secured: Option<Secured>,
     open: Open,
 }
 
@@ -49,11 +53,21 @@ impl Connection {
         sender: http1::SendRequest<RequestBody>,
         driver: Driver,
         local: Option<SocketAddr>,
+        secured: Option<Secured>,
         open: Open,
     ) -> Self {
         let now = clock::now();
-        let (is_over, requests) = (false, 0);
-        Self { sender, driver, is_over, requests, opened: now, idle_since: now, local, open }
+        Self {
+            sender,
+            driver,
+            is_over: false,
+            requests: 0,
+            opened: now,
+            idle_since: now,
+            local,
+            secured,
+            open,
+        }
     }
 
     /// The gateway's end of it.
@@ -132,6 +146,7 @@ struct Carrier {
     sender: http2::SendRequest<RequestBody>,
     /// The gateway's end of it.
     local: Option<SocketAddr>,
+    secured: Option<Secured>,
     opened: Instant,
     idle_since: Cell<Instant>,
     requests: Cell<u32>,
@@ -198,6 +213,8 @@ pub struct Pool {
 #[derive(Debug, Default)]
 pub struct Dialed {
     is_running: Cell<bool>,
+    /// The name for which that one is secured.
+    name: RefCell<Option<Box<str>>>,
     failure: Cell<Option<ConnectError>>,
     ended: Notify,
 }
@@ -208,9 +225,18 @@ pub struct Dial<'a>(&'a Dialed);
 
 impl Dialed {
     /// The right to dial, or `None` while somebody else does.
-    pub fn begin(&self) -> Option<Dial<'_>> {
+    pub fn begin(&self, name: Option<&str>) -> Option<Dial<'_>> {
+        if self.is_running.replace(true) {
+            return None;
+        }
         self.failure.set(None);
-        (!self.is_running.replace(true)).then_some(Dial(self))
+        self.name.replace(name.map(Box::from));
+        Some(Dial(self))
+    }
+
+    /// Is what is dialled now, or was last, secured for that name?
+    pub fn is_for(&self, name: Option<&str>) -> bool {
+        self.name.borrow().as_deref() == name
     }
 
     /// Waits for whoever dials; an error if that failed.
@@ -244,11 +270,21 @@ impl std::fmt::Debug for Pool {
 }
 
 impl Pool {
-    /// The connection used last that still lives and is not too old. Those found dead on the way
-    /// are dropped.
-    pub fn take(&self, cx: &mut Context<'_>, age_max: Option<Duration>) -> Option<Connection> {
+    /// The connection used last that is secured as wanted, still lives and is not too old. Those
+    /// found dead on the way are dropped.
+    pub fn take(
+        &self,
+        cx: &mut Context<'_>,
+        age_max: Option<Duration>,
+        wanted: Option<Wanted<'_>>,
+    ) -> Option<Connection> {
         loop {
-            let mut connection = self.idle.borrow_mut().pop()?;
+            let mut idle = self.idle.borrow_mut();
+            // Mostly the last one.
+            let fits = |one: &Connection| is_as_wanted(one.secured.as_ref(), wanted);
+            let at = idle.iter().rposition(fits)?;
+            let mut connection = idle.remove(at);
+            drop(idle);
             let is_old = age_max.is_some() && is_over(connection.opened, age_max, clock::now());
             if !is_old && connection.poll_usable(cx) {
                 return Some(connection);
@@ -281,11 +317,13 @@ impl Pool {
     }
 
     /// A place on an HTTP/2 connection, if there is one.
-    pub fn shared(&self, life: &Life) -> Option<Stream> {
+    pub fn shared(&self, life: &Life, wanted: Option<Wanted<'_>>) -> Option<Stream> {
         let carriers = self.shared.borrow();
         let now = clock::now();
         let has_room = |carrier: &&Rc<Carrier>| {
-            carrier.active.get() < life.streams_max && !carrier.is_spent(life, now)
+            carrier.active.get() < life.streams_max
+                && is_as_wanted(carrier.secured.as_ref(), wanted)
+                && !carrier.is_spent(life, now)
         };
         carriers.iter().find(has_room).map(Stream::new)
     }
@@ -295,11 +333,13 @@ impl Pool {
         &self,
         sender: http2::SendRequest<RequestBody>,
         local: Option<SocketAddr>,
+        secured: Option<Secured>,
     ) -> Stream {
         let now = clock::now();
         let carrier = Rc::new(Carrier {
             sender,
             local,
+            secured,
             opened: now,
             idle_since: Cell::new(now),
             requests: Cell::new(0),
@@ -310,19 +350,23 @@ impl Pool {
         stream
     }
 
-    /// Drops what idles too long, what is used up and what the other side has closed. Requests
-    /// on an HTTP/2 connection that is dropped finish there.
-    pub fn sweep(&self, now: Instant, life: &Life) {
+    /// Drops what idles too long, what is used up, what is secured otherwise than is in force, and
+    /// what the other side has closed. Requests on an HTTP/2 connection that is dropped finish
+    /// there.
+    pub fn sweep(&self, now: Instant, life: &Life, tls: Option<&Arc<Originating>>) {
         let mut cx = Context::from_waker(Waker::noop());
         let mut idle = self.idle.take();
         idle.retain_mut(|connection| {
             let is_old = is_over(connection.idle_since, life.idle_max, now)
                 || is_over(connection.opened, life.age_max, now);
-            !is_old && connection.poll_usable(&mut cx)
+            let is_kept = !is_old && is_in_force(connection.secured.as_ref(), tls);
+            is_kept && connection.poll_usable(&mut cx)
         });
         self.idle.replace(idle);
-        let is_kept =
-            |carrier: &Rc<Carrier>| !carrier.is_spent(life, now) && !carrier.is_idle(life, now);
+        let is_kept = |carrier: &Rc<Carrier>| {
+            let is_over = carrier.is_spent(life, now) || carrier.is_idle(life, now);
+            !is_over && is_in_force(carrier.secured.as_ref(), tls)
+        };
         self.shared.borrow_mut().retain(is_kept);
     }
 

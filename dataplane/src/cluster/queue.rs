@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::handle::ClusterHandle;
 use super::limits::{Count, Counters, Overflow, Permit};
 use super::pool::{Connection, Life};
+use super::secured::Wanted;
 use crate::subset::host::Host;
 
 /// How often a waiting request looks whether another worker has closed a connection.
@@ -40,11 +41,12 @@ pub async fn wait(
     counters: &Counters,
     host: &Rc<Host>,
     life: &Life,
+    wanted: Option<Wanted<'_>>,
 ) -> Result<Turn, Overflow> {
     let pending = counters.take(Count::Pending)?;
     let mut waiting = None;
     loop {
-        let pooled = poll_fn(|cx| Poll::Ready(host.pool.take(cx, life.age_max))).await;
+        let pooled = poll_fn(|cx| Poll::Ready(host.pool.take(cx, life.age_max, wanted))).await;
         if let Some(connection) = pooled {
             return Ok(Turn::Pooled(connection));
         }

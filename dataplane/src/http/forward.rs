@@ -24,15 +24,17 @@ use super::request;
 use super::retry::{self, TryEnd};
 use crate::clock;
 use crate::cluster::actor::ClusterView;
-use crate::cluster::connect::{self, ConnectError};
+use crate::cluster::connect::{self, ConnectError, Way};
 use crate::cluster::handle::{ClusterHandle, Went, add_one};
 use crate::cluster::limits::{Count, Overflow, Permit};
 use crate::cluster::pool::{Connection, Open, Pool, Stream};
 use crate::cluster::queue::{self, Turn};
-use crate::proxy_protocol::encode::{Way, encode};
+use crate::cluster::secured::Wanted;
+use crate::proxy_protocol::encode::{self, encode};
 use crate::subset::balance::SubsetView;
 use crate::subset::host::{Busy, Host};
 use crate::telemetry::account::Account;
+use crate::tls::fault::Fault;
 
 /// A pooled connection that idled this long may be closing at the other end just now; a request
 /// that can be repeated safely is then kept for one silent repetition.
@@ -173,6 +175,8 @@ pub struct Trace {
     pub host: RefCell<Option<Rc<Host>>>,
     /// The gateway's end of that connection.
     pub local: Cell<Option<SocketAddr>>,
+    /// What went wrong below HTTP in that try.
+    pub transport_failure: Cell<Option<&'static str>>,
 }
 
 /// A way to an endpoint.
@@ -288,9 +292,11 @@ impl Forwarding<'_> {
             self.trace.attempts.set(tries.number);
             self.trace.host.replace(Some(Rc::clone(&host)));
             self.trace.local.set(None);
+            self.trace.transport_failure.set(None);
             let mut busy = Busy::new(host);
             let acquired = {
-                let acquiring = pin!(self.acquire(policy, busy.host(), version));
+                let wanted = Wanted::new(policy.tls.as_ref(), &outgoing.headers);
+                let acquiring = pin!(self.acquire(policy, busy.host(), version, wanted));
                 self.within(begun, acquiring).await.and_then(|acquired| acquired)
             };
             let channel = acquired.inspect_err(|error| self.note_failure(policy, &busy, *error))?;
@@ -320,6 +326,7 @@ impl Forwarding<'_> {
                 }
                 Err(failure) => failure,
             };
+            self.note_transport(failure.error);
             let was_dead = is_stale || (is_pooled && failure.unsent.is_some());
             if let Some(unsent) = failure.unsent {
                 outgoing.recover(*unsent, body);
@@ -338,83 +345,86 @@ impl Forwarding<'_> {
         policy: &ClusterView,
         host: &Rc<Host>,
         version: Version,
+        wanted: Option<Wanted<'_>>,
     ) -> Result<Channel, ProxyError> {
+        let way = Way { address: host.address, policy, wanted, preamble: &[] };
         if let Some(proxy) = policy.dialing.proxy_protocol {
-            return Box::pin(self.dial_own(policy, host, (version, proxy))).await;
+            return Box::pin(self.dial_own(way, (version, proxy))).await;
         }
         if version == Version::HTTP_2 {
-            return match host.pool.shared(&policy.life) {
+            return match host.pool.shared(&policy.life, wanted) {
                 Some(stream) => Ok(Channel::Shared(stream)),
-                None => Box::pin(self.dial_shared(policy, host)).await.map(Channel::Shared),
+                None => Box::pin(self.dial_shared(way, host)).await.map(Channel::Shared),
             };
         }
         let age_max = policy.life.age_max;
-        let pooled = poll_fn(|cx| Poll::Ready(host.pool.take(cx, age_max))).await;
+        let pooled = poll_fn(|cx| Poll::Ready(host.pool.take(cx, age_max, wanted))).await;
         Ok(Channel::Own(match pooled {
             Some(connection) => connection,
             // Boxed: rare, and far larger than the rest of a request.
-            None => Box::pin(self.dial(policy, host)).await?,
+            None => Box::pin(self.dial(way, host)).await?,
         }))
     }
 
     /// A fresh HTTP/1.1 connection, or one of the pool if it had to wait and one came back.
-    async fn dial(&self, policy: &ClusterView, host: &Rc<Host>) -> Result<Connection, ProxyError> {
+    async fn dial(&self, way: Way<'_>, host: &Rc<Host>) -> Result<Connection, ProxyError> {
+        let Way { policy, wanted, .. } = way;
         let (connection, _pending) = match &policy.counters {
             None => (None, None),
             Some(counters) => {
-                match queue::wait(self.cluster, counters, host, &policy.life).await? {
+                match queue::wait(self.cluster, counters, host, &policy.life, wanted).await? {
                     Turn::Pooled(connection) => return Ok(connection),
                     Turn::Dial { connection, pending } => (connection, pending),
                 }
             }
         };
         let open = Open::new(&self.cluster.open, connection);
-        self.dialled(connect::http1(host.address, policy, open, &[]).await)
+        self.dialled(connect::http1(way, open).await)
     }
 
     /// A connection that says whose it is, and is nobody else's afterwards.
     async fn dial_own(
         &self,
-        policy: &ClusterView,
-        host: &Rc<Host>,
+        way: Way<'_>,
         (version, proxy): (Version, ProxyVersion),
     ) -> Result<Channel, ProxyError> {
         let peer = self.downstream.peer();
-        let header = encode(proxy, Way { source: peer.remote, destination: peer.local });
-        let open = Open::new(&self.cluster.open, self.cluster.permit_connection(policy)?);
+        let ends = encode::Way { source: peer.remote, destination: peer.local };
+        let header = encode(proxy, ends);
+        let way = Way { preamble: &header, ..way };
+        let open = Open::new(&self.cluster.open, self.cluster.permit_connection(way.policy)?);
         if version == Version::HTTP_2 {
-            let dialled = connect::http2(host.address, policy, open, &header).await;
+            let dialled = connect::http2(way, open).await;
             // In a pool of its own, which goes with the request.
             let (sender, local) = self.dialled(dialled)?;
-            return Ok(Channel::Shared(Pool::default().share(sender, local)));
+            return Ok(Channel::Shared(Pool::default().share(sender, local, None)));
         }
-        let dialled = connect::http1(host.address, policy, open, &header).await;
-        self.dialled(dialled).map(Channel::Own)
+        self.dialled(connect::http1(way, open).await).map(Channel::Own)
     }
 
     /// A place on a fresh HTTP/2 connection, or on one that another request has dialled.
-    async fn dial_shared(
-        &self,
-        policy: &ClusterView,
-        host: &Rc<Host>,
-    ) -> Result<Stream, ProxyError> {
+    async fn dial_shared(&self, way: Way<'_>, host: &Rc<Host>) -> Result<Stream, ProxyError> {
+        let Way { policy, wanted, .. } = way;
+        let name = wanted.and_then(|wanted| wanted.host);
         let counters = policy.counters.as_ref();
         let _pending = counters.map(|counters| counters.take(Count::Pending)).transpose()?;
         loop {
-            let Some(dial) = host.pool.dialing.begin() else {
-                host.pool.dialing.ended().await?;
-                match host.pool.shared(&policy.life) {
+            let Some(dial) = host.pool.dialing.begin(name) else {
+                let is_the_same = host.pool.dialing.is_for(name);
+                let ended = host.pool.dialing.ended().await;
+                if is_the_same {
+                    ended?;
+                }
+                match host.pool.shared(&policy.life, wanted) {
                     Some(stream) => return Ok(stream),
                     None => continue,
                 }
             };
             let open = Open::new(&self.cluster.open, None);
-            let dialled = self.dialled(connect::http2(host.address, policy, open, &[]).await);
-            return dialled.map(|(sender, local)| host.pool.share(sender, local)).inspect_err(
-                |_| {
-                    dial.failed(ConnectError::Failed(std::io::ErrorKind::NotConnected));
-                },
-            );
+            let dialled = connect::http2(way, open).await.inspect_err(|error| dial.failed(*error));
+            let (sender, local) = self.dialled(dialled)?;
+            let secured = wanted.as_ref().map(Wanted::secured);
+            return Ok(host.pool.share(sender, local, secured));
         }
     }
 
@@ -449,8 +459,15 @@ impl Forwarding<'_> {
 
     /// Tells the endpoint's health of a connection that did not come about.
     fn note_failure(&self, policy: &ClusterView, busy: &Busy, error: ProxyError) {
+        self.note_transport(error);
         if error != ProxyError::Overflow {
             self.cluster.note(policy, busy.host(), Went::Failed);
+        }
+    }
+
+    fn note_transport(&self, error: ProxyError) {
+        if let ProxyError::TlsFailed(fault) = error {
+            self.trace.transport_failure.set(Some(fault.reason()));
         }
     }
 
@@ -619,6 +636,7 @@ impl From<ConnectError> for ProxyError {
         match error {
             ConnectError::Failed(_) => Self::ConnectFailed,
             ConnectError::TimedOut => Self::ConnectTimedOut,
+            ConnectError::Tls(fault) => Self::TlsFailed(fault),
         }
     }
 }
@@ -638,10 +656,21 @@ fn went(sent: &Result<Result<Response<Incoming>, Failure>, ProxyError>) -> Went 
     }
 }
 
+/// Did TLS end the connection, after the handshake seemed to have succeeded?
+fn tls_fault(error: &hyper::Error) -> Option<Fault> {
+    use std::error::Error;
+    let cause = error.source()?;
+    let of_h2 = || cause.downcast_ref::<h2::Error>().and_then(h2::Error::get_io);
+    cause.downcast_ref().or_else(of_h2).and_then(Fault::of_alert)
+}
+
 /// What a failed exchange means.
 fn failure_of(error: &hyper::Error) -> ProxyError {
     use std::error::Error;
     let h2 = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+    if let Some(fault) = tls_fault(error) {
+        return ProxyError::TlsFailed(fault);
+    }
     match h2 {
         Some(h2) if h2.reason() == Some(h2::Reason::REFUSED_STREAM) => ProxyError::UpstreamRefused,
         Some(h2) if h2.is_go_away() => ProxyError::UpstreamRefused,

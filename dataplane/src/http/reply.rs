@@ -7,6 +7,7 @@ use http::{Response, StatusCode};
 
 use super::flag::Flags;
 use super::response::ReplyBody;
+use crate::tls::fault::Fault;
 use fairway_shared::snapshot::route::AbortStatus;
 
 /// Tells a client that the endpoint was not even asked (Istio contract 3.4).
@@ -27,6 +28,8 @@ pub enum ProxyError {
     ConnectFailed,
     /// The cluster's connect timeout passed.
     ConnectTimedOut,
+    /// The handshake came to nothing.
+    TlsFailed(Fault),
     /// Closed before a response head.
     UpstreamClosed,
     /// Stream reset before a response head.
@@ -75,6 +78,7 @@ impl ProxyError {
             | Self::Overflow
             | Self::ConnectFailed
             | Self::ConnectTimedOut
+            | Self::TlsFailed(_)
             | Self::UpstreamClosed
             | Self::UpstreamRefused
             | Self::UpstreamReset => StatusCode::SERVICE_UNAVAILABLE,
@@ -102,7 +106,9 @@ impl ProxyError {
             Self::ClusterNotFound => Flags::NO_CLUSTER,
             Self::NoHealthyUpstream => Flags::NO_HEALTHY_UPSTREAM,
             Self::Overflow => Flags::OVERFLOW,
-            Self::ConnectFailed | Self::ConnectTimedOut => Flags::CONNECT_FAILURE,
+            Self::ConnectFailed | Self::ConnectTimedOut | Self::TlsFailed(_) => {
+                Flags::CONNECT_FAILURE
+            }
             Self::UpstreamClosed => Flags::UPSTREAM_CLOSED,
             Self::UpstreamReset | Self::UpstreamRefused => Flags::UPSTREAM_RESET,
             Self::UpstreamProtocol => Flags::UPSTREAM_PROTOCOL,
@@ -130,6 +136,7 @@ impl ProxyError {
                 "upstream connect error or disconnect/reset before headers. reset reason: remote \
                  connection failure"
             }
+            Self::TlsFailed(fault) => fault.body(),
             Self::ConnectTimedOut => {
                 "upstream connect error or disconnect/reset before headers. reset reason: \
                  connection timeout"
@@ -169,7 +176,7 @@ impl ProxyError {
             Self::RouteNotFound => "route_not_found",
             Self::ClusterNotFound => "cluster_not_found",
             Self::NoHealthyUpstream => "no_healthy_upstream",
-            Self::ConnectFailed => {
+            Self::ConnectFailed | Self::TlsFailed(_) => {
                 "upstream_reset_before_response_started{remote_connection_failure}"
             }
             Self::ConnectTimedOut => "upstream_reset_before_response_started{connection_timeout}",

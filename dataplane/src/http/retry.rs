@@ -73,7 +73,10 @@ fn matches(condition: RetryOn, policy: &RetryPolicy, end: TryEnd<'_>) -> bool {
 }
 
 fn matches_failure(condition: RetryOn, error: ProxyError) -> bool {
-    let is_connect = matches!(error, ProxyError::ConnectFailed | ProxyError::ConnectTimedOut);
+    let is_connect = matches!(
+        error,
+        ProxyError::ConnectFailed | ProxyError::ConnectTimedOut | ProxyError::TlsFailed(_)
+    );
     let is_upstream = is_connect
         || matches!(
             error,

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::{client, server};
 
 use super::buffers::{Buffers, SCRATCH_BYTES};
 use crate::sys::pipe::Pipe;
@@ -34,7 +34,14 @@ impl Wire for TcpStream {
 }
 
 /// What ends at the gateway has other bytes on its socket.
-impl Wire for TlsStream<TcpStream> {
+impl Wire for server::TlsStream<TcpStream> {
+    fn socket(&self) -> Option<&TcpStream> {
+        None
+    }
+}
+
+/// So has what begins here.
+impl Wire for client::TlsStream<TcpStream> {
     fn socket(&self) -> Option<&TcpStream> {
         None
     }

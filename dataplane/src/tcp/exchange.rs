@@ -1,10 +1,11 @@
 //! One connection of opaque bytes from its route to its last byte (Istio contract 2.11).
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
 use super::buffers::Buffers;
 use super::direction::{Direction, Wire};
@@ -12,14 +13,15 @@ use super::finished::Finished;
 use super::pump::{Counters, End, Limits, Pump};
 use super::route::BoundTcpRoute;
 use crate::clock;
-use crate::cluster::connect;
+use crate::cluster::connect::{self, ConnectError, Way};
 use crate::cluster::handle::{ClusterHandle, Went};
 use crate::cluster::pool::Open;
+use crate::cluster::secured::Wanted;
 use crate::http::connection::Serving;
 use crate::http::flag::Flags;
 use crate::listener::dispatch::Ends;
 use crate::listener::lives::Life;
-use crate::proxy_protocol::encode::{Way, encode};
+use crate::proxy_protocol::encode::{self, encode};
 use crate::subset::hash;
 use crate::subset::host::{Busy, Host};
 
@@ -48,6 +50,8 @@ pub struct Target<'t> {
     pub cluster: Option<&'t Rc<ClusterHandle>>,
     /// The client's address is the consistent-hash key.
     pub hash_source_ip: bool,
+    /// The cluster's TLS is not for these bytes: they are TLS of their own.
+    pub is_verbatim: bool,
     /// Closed after this long without a byte; `None` = never.
     pub idle_timeout: Option<Duration>,
     /// Closed this long after it was accepted; `None` = never.
@@ -62,9 +66,36 @@ impl<'t> Target<'t> {
             origin: &route.origin,
             cluster: to.and_then(|to| to.cluster.as_ref()),
             hash_source_ip: to.is_some_and(|to| to.hash_source_ip),
+            is_verbatim: false,
             idle_timeout: route.idle_timeout,
             max_duration: route.max_duration,
         }
+    }
+}
+
+/// A connection to an endpoint.
+enum Upstream {
+    Plain(TcpStream),
+    Secured(Box<TlsStream<TcpStream>>),
+}
+
+/// With all that it keeps counted.
+struct Connected {
+    stream: Upstream,
+    local: Option<SocketAddr>,
+    busy: Busy,
+    _open: Open,
+}
+
+/// Why there is none.
+struct Refused {
+    flags: Flags,
+    transport_failure: Option<&'static str>,
+}
+
+impl From<Flags> for Refused {
+    fn from(flags: Flags) -> Self {
+        Self { flags, transport_failure: None }
     }
 }
 
@@ -81,16 +112,28 @@ pub async fn serve<D: Wire>(
         None => finished.flags = Flags::NO_CLUSTER,
         Some(cluster) => {
             cluster.connections.opened();
-            let address = arrival.ends.remote.ip();
-            let key = target.hash_source_ip.then(|| hash::of_ip(address));
-            match connect(cluster, key, serving).await {
-                Ok((upstream, busy, _open)) => {
+            match connect(cluster, &arrival, target, serving).await {
+                Ok(Connected { stream, local, busy, _open }) => {
                     finished.upstream = Some(busy.host().address);
-                    finished.upstream_local = upstream.local_addr().ok();
-                    let streams = (downstream, upstream);
-                    forward(streams, arrival, &mut finished, target, (serving, life)).await;
+                    finished.upstream_local = local;
+                    let around = (serving, life);
+                    match stream {
+                        Upstream::Plain(upstream) => {
+                            let sides = (downstream, upstream);
+                            forward(sides, arrival, &mut finished, target, around).await;
+                        }
+                        Upstream::Secured(upstream) => {
+                            let sides = (downstream, *upstream);
+                            // Boxed, so that plaintext does not carry the room for it.
+                            let secured = forward(sides, arrival, &mut finished, target, around);
+                            Box::pin(secured).await;
+                        }
+                    }
                 }
-                Err(flags) => finished.flags = flags,
+                Err(refused) => {
+                    finished.flags = refused.flags;
+                    finished.transport_failure = refused.transport_failure;
+                }
             }
         }
     }
@@ -102,8 +145,8 @@ pub async fn serve<D: Wire>(
     finished.log(&serving.recording.load());
 }
 
-async fn forward<D: Wire>(
-    (mut downstream, mut upstream): (D, TcpStream),
+async fn forward<D: Wire, U: Wire>(
+    (mut downstream, mut upstream): (D, U),
     arrival: Arrival,
     finished: &mut Finished<'_>,
     target: Target<'_>,
@@ -118,11 +161,6 @@ async fn forward<D: Wire>(
     };
     let (received, sent) = cluster.connections.bytes();
     let mut pump = Pump { up: Direction::with_ahead(arrival.ahead), down: Direction::default() };
-    if let Some(version) = cluster.policy.load().dialing.proxy_protocol {
-        let way = Way { source: arrival.ends.remote, destination: arrival.ends.local };
-        // A fresh connection takes a short header at once; if it fails, forwarding will say so.
-        let _ = upstream.write_all(&encode(version, way)).await;
-    }
     let sides = (&mut downstream, &mut upstream);
     let buffers: &Buffers = &serving.buffers;
     let end = pump.run(sides, limits, Counters { received, sent }, (life, buffers)).await;
@@ -139,25 +177,48 @@ async fn forward<D: Wire>(
 /// A connection to an endpoint: another one is tried if it cannot be had.
 async fn connect(
     cluster: &ClusterHandle,
-    key: Option<u64>,
+    arrival: &Arrival,
+    target: Target<'_>,
     serving: &Serving,
-) -> Result<(TcpStream, Busy, Open), Flags> {
+) -> Result<Connected, Refused> {
     let policy = cluster.policy.load();
+    let key = target.hash_source_ip.then(|| hash::of_ip(arrival.ends.remote.ip()));
+    let preamble = policy.dialing.proxy_protocol.map(|version| {
+        let Ends { remote, local, .. } = arrival.ends;
+        encode(version, encode::Way { source: remote, destination: local })
+    });
+    let tls = policy.tls.as_ref().filter(|_| !target.is_verbatim);
+    let wanted = tls.map(|tls| Wanted { tls, host: None });
     let mut tried: Vec<Rc<Host>> = Vec::new();
+    let mut transport_failure = None;
     while tried.len() < CONNECT_ATTEMPTS_MAX {
         let picked = cluster.pick(key, &tried, &mut serving.random.borrow_mut());
-        let Some(host) = picked else { return Err(Flags::NO_HEALTHY_UPSTREAM) };
+        let Some(host) = picked else { return Err(Flags::NO_HEALTHY_UPSTREAM.into()) };
         if tried.iter().any(|before| Rc::ptr_eq(before, &host)) {
             break;
         }
         let busy = Busy::new(Rc::clone(&host));
         let permit = cluster.permit_connection(&policy).map_err(|_| Flags::OVERFLOW)?;
-        let open = Open::new(&cluster.open, permit);
-        if let Ok(stream) = connect::tcp(host.address, &policy).await {
-            return Ok((stream, busy, open));
+        let _open = Open::new(&cluster.open, permit);
+        let preamble = preamble.as_deref().unwrap_or_default();
+        match dial(Way { address: host.address, policy: &policy, wanted, preamble }).await {
+            Ok((stream, local)) => return Ok(Connected { stream, local, busy, _open }),
+            Err(ConnectError::Tls(fault)) => transport_failure = Some(fault.reason()),
+            Err(ConnectError::Failed(_) | ConnectError::TimedOut) => {}
         }
         cluster.note(&policy, &host, Went::Failed);
         tried.push(host);
     }
-    Err(Flags::CONNECT_FAILURE.and(Flags::RETRIES_EXHAUSTED))
+    Err(Refused { flags: Flags::CONNECT_FAILURE.and(Flags::RETRIES_EXHAUSTED), transport_failure })
+}
+
+async fn dial(way: Way<'_>) -> Result<(Upstream, Option<SocketAddr>), ConnectError> {
+    let Some(wanted) = way.wanted else {
+        let stream = connect::tcp(way).await?;
+        let local = stream.local_addr().ok();
+        return Ok((Upstream::Plain(stream), local));
+    };
+    // Boxed, as above.
+    let (stream, local) = Box::pin(connect::tls(way, wanted)).await?;
+    Ok((Upstream::Secured(Box::new(stream)), local))
 }

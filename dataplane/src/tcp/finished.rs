@@ -37,6 +37,8 @@ pub struct Finished<'c> {
     pub sent_bytes: u64,
     /// Why it was not served: `NC`, `UH`, `UF,URX`; `NR` if no route or chain took it.
     pub flags: Flags,
+    /// What went wrong below the bytes towards the endpoint.
+    pub transport_failure: Option<&'static str>,
     /// Why the gateway ended it; `None` = it did not.
     pub termination: Option<&'static str>,
 }
@@ -56,6 +58,7 @@ impl<'c> Finished<'c> {
             received_bytes: 0,
             sent_bytes: 0,
             flags: Flags::NONE,
+            transport_failure: None,
             termination: None,
         }
     }
@@ -85,6 +88,7 @@ impl<'c> Finished<'c> {
             upstream_local: self.upstream_local,
             flags: self.flags,
             termination: self.termination,
+            transport_failure: self.transport_failure,
             received_bytes: self.received_bytes,
             sent_bytes: self.sent_bytes,
             duration: self.duration,

@@ -32,6 +32,8 @@ impl SniClusters {
             origin: "",
             cluster: Some(self.0.get(server_name)?),
             hash_source_ip: false,
+            // What passes is TLS already, end to end.
+            is_verbatim: true,
             idle_timeout: Some(IDLE_TIMEOUT),
             max_duration: None,
         })

@@ -158,6 +158,7 @@ impl Account {
             record.attempts = trace.attempts.get();
             record.upstream = host.map(|host| host.address);
             record.upstream_local = trace.local.get();
+            record.transport_failure = trace.transport_failure.get();
             let after = || clock::now().saturating_duration_since(self.started);
             record.answered_after = is_answered.then(after);
         }

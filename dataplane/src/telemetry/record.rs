@@ -58,7 +58,7 @@ pub struct Record {
     /// Why the gateway ended the connection.
     pub termination: Option<&'static str>,
     /// What went wrong below HTTP towards the endpoint.
-    pub transport_failure: Option<Box<str>>,
+    pub transport_failure: Option<&'static str>,
     /// Body bytes from the client.
     pub received_bytes: u64,
     /// Body bytes to the client.

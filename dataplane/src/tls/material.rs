@@ -7,9 +7,10 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fairway_shared::certificate::PemError;
+use fairway_shared::certificate::{self, PemError};
 use fairway_shared::id::SecretName;
 use fairway_shared::snapshot::tls::{CertificateSource, Secret, TrustSource};
+use rustls::sign::CertifiedKey;
 
 /// Largest file read, in bytes.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -44,6 +45,9 @@ pub enum MaterialError {
     /// The operating system trusts nobody.
     #[error("the system has no trusted authorities: install ca-certificates, or name authorities")]
     NoSystemTrust,
+    /// Control could not read the policy either.
+    #[error("the policy cannot be read: see its diagnostics")]
+    Unreadable,
     /// The library's word.
     #[error("{0}")]
     Refused(String),
@@ -92,6 +96,7 @@ impl Materials<'_> {
             }
             TrustSource::Mesh => files(&self.mesh.join(MESH_AUTHORITIES), None),
             TrustSource::System | TrustSource::Anyone => Ok(Arc::default()),
+            TrustSource::Nobody => Err(MaterialError::Unreadable),
         }
     }
 
@@ -118,6 +123,23 @@ fn read(path: &Path) -> Result<Vec<u8>, MaterialError> {
     }
 }
 
+/// The certificate with its key, ready for handshakes.
+///
+/// # Errors
+/// It is not what is needed.
+pub fn certified_key(
+    source: &CertificateSource,
+    held: &Secret,
+) -> Result<CertifiedKey, MaterialError> {
+    let pair = certificate::pair(&held.certificate_chain, &held.private_key);
+    let mut pair = pair.map_err(|problem| MaterialError::Unusable {
+        place: place_of_certificate(source),
+        problem,
+    })?;
+    pair.ocsp = (!held.ocsp_staple.is_empty()).then(|| held.ocsp_staple.clone());
+    Ok(pair)
+}
+
 /// For messages: `secret shop`, `file /etc/certs/key.pem`.
 pub fn place_of_certificate(source: &CertificateSource) -> String {
     match source {
@@ -137,6 +159,7 @@ pub fn place_of_trust(source: &TrustSource) -> String {
         TrustSource::System => "the system's trust store".into(),
         TrustSource::Mesh => "the mesh's root certificate".into(),
         TrustSource::Anyone => "nothing".into(),
+        TrustSource::Nobody => "a policy that cannot be read".into(),
     }
 }
 

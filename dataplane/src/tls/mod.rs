@@ -8,14 +8,19 @@
 //! | [`trust`], [`client_check`] | authorities, and what is asked of clients |
 //! | [`server`] | a Gateway server's TLS as the library wants it |
 //! | [`tickets`] | session tickets that all workers can read |
+//! | [`originating`], [`server_check`] | TLS to endpoints, and what is asked of them |
+//! | [`fault`] | why a handshake with an endpoint failed |
 //! | [`table`] | the chains of a listener, ready for handshakes |
 
 pub mod accept;
 pub mod client_check;
+pub mod fault;
 pub mod hello;
 pub mod material;
 pub mod names;
+pub mod originating;
 pub mod server;
+pub mod server_check;
 pub mod table;
 #[cfg(test)]
 pub mod testing;

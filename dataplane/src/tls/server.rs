@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use fairway_shared::certificate::{self, provider};
+use fairway_shared::certificate::provider;
 use fairway_shared::snapshot::tls::{
-    CIPHER_SUITES, CertificateSource, ClientDemand, Secret, ServerTls, TlsVersion,
+    CIPHER_SUITES, CertificateSource, ClientDemand, ServerTls, TlsVersion,
 };
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
@@ -15,7 +15,7 @@ use rustls::{CipherSuite, ServerConfig, SignatureAlgorithm, SupportedProtocolVer
 use sha2::{Digest, Sha256};
 
 use super::client_check::ClientCheck;
-use super::material::{Held, MaterialError, Materials, place_of_certificate};
+use super::material::{Held, MaterialError, Materials, certified_key};
 use super::tickets::TicketSecret;
 use super::trust::Trust;
 
@@ -83,7 +83,7 @@ impl Recipe {
         let mut usable = Vec::new();
         let mut fault = MaterialError::Refused("the server names no certificate".into());
         for (source, held) in self.tls.certificates.iter().zip(&self.certificates) {
-            match held.clone().and_then(|held| certified(source, &held)) {
+            match held.clone().and_then(|held| certified_key(source, &held)) {
                 Ok(certificate) => usable.push(Arc::new(certificate)),
                 Err(error) => fault = error,
             }
@@ -109,16 +109,6 @@ impl Recipe {
         }
         hash.finalize().into()
     }
-}
-
-fn certified(source: &CertificateSource, held: &Secret) -> Result<CertifiedKey, MaterialError> {
-    let pair = certificate::pair(&held.certificate_chain, &held.private_key);
-    let mut pair = pair.map_err(|problem| MaterialError::Unusable {
-        place: place_of_certificate(source),
-        problem,
-    })?;
-    pair.ocsp = (!held.ocsp_staple.is_empty()).then(|| held.ocsp_staple.clone());
-    Ok(pair)
 }
 
 fn versions(

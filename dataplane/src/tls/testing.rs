@@ -22,7 +22,7 @@ pub struct Authority {
 
 impl Authority {
     pub fn new() -> Self {
-        let mut params = CertificateParams::new([]).unwrap();
+        let mut params = CertificateParams::new(["authority.example.com".to_owned()]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.distinguished_name.push(rcgen::DnType::CommonName, "tests");
@@ -46,6 +46,16 @@ impl Authority {
         Secret {
             certificate_chain: certificate.pem().into_bytes(),
             private_key: key.serialize_pem().into_bytes(),
+            authorities: self.pem.clone().into_bytes(),
+            ..Secret::default()
+        }
+    }
+
+    /// Its own certificate, as a server would show it, trusted by whoever trusts this.
+    pub fn itself(&self) -> Secret {
+        Secret {
+            certificate_chain: self.pem.clone().into_bytes(),
+            private_key: self.issuer.key().serialize_pem().into_bytes(),
             authorities: self.pem.clone().into_bytes(),
             ..Secret::default()
         }

@@ -32,6 +32,7 @@ impl Trust {
         let unusable = |problem| MaterialError::Unusable { place: place_of_trust(source), problem };
         match source {
             TrustSource::Anyone => Ok(Self::Anyone),
+            TrustSource::Nobody => Err(MaterialError::Unreadable),
             TrustSource::System => {
                 let roots = Arc::clone(system()?);
                 Ok(Self::Authorities { roots, revocations: Vec::new() })

@@ -29,7 +29,7 @@ use super::link::Outbox;
 use super::prepare::Prepared;
 use super::published::Published;
 use super::subscribe::{News, Verdict, Verdicts};
-use crate::cluster::handle::ClusterHandle;
+use crate::cluster::handle::{ClusterHandle, Parts};
 use crate::http::connection::Serving;
 use crate::http::trust::HeadRules;
 use crate::listener::actor::{Announce, Borrow, Drain, ListenerActor, Return};
@@ -143,14 +143,14 @@ impl WorkerActor {
         let plan = apply::plan(old, &prepared.snapshot, &self.settings);
         let snapshot = &prepared.snapshot;
         let resources = |id: &ClusterId| {
-            let spec = snapshot.clusters.get(id)?;
-            Some((Arc::clone(spec), Arc::clone(snapshot.endpoints.get(&id.service)?)))
+            let spec = Arc::clone(snapshot.clusters.get(id)?);
+            let endpoints = Arc::clone(snapshot.endpoints.get(&id.service)?);
+            Some(Parts { spec, tls: prepared.originating.get(id).cloned(), endpoints })
         };
         for id in &plan.start {
-            if let Some((spec, endpoints)) = resources(id) {
-                let handle =
-                    Rc::new(ClusterHandle::start(id.clone(), spec, endpoints, self.region.clone()));
-                self.clusters.insert(id.clone(), handle);
+            if let Some(parts) = resources(id) {
+                let handle = ClusterHandle::start(id.clone(), parts, self.region.clone());
+                self.clusters.insert(id.clone(), Rc::new(handle));
             }
         }
         let updates: Vec<_> = plan
@@ -160,8 +160,8 @@ impl WorkerActor {
             .collect();
         self.applying = Some(Applying { prepared, plan, waiting_for: BTreeSet::new() });
         let told = async move {
-            for (handle, (spec, endpoints)) in updates {
-                handle.apply(spec, endpoints).await;
+            for (handle, parts) in updates {
+                handle.apply(parts).await;
             }
         };
         ctx.wait(told.into_actor(self).map(|(), this, ctx| this.swap(ctx)));

@@ -25,6 +25,9 @@ pub async fn follow(current: Receiver<Option<Arc<Prepared>>>, means: Arc<Means>)
 }
 
 fn look(prepared: &Prepared, means: &Means) {
+    for originating in prepared.originating.values().filter(|one| one.has_files()) {
+        originating.refresh(prepared.materials(means));
+    }
     for table in prepared.tls.values().filter(|table| table.has_files()) {
         for (chain, fault) in table.refresh(prepared.materials(means), &means.tickets) {
             match fault {

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use fairway_shared::id::{ListenerId, RouteTableId};
+use fairway_shared::id::{ClusterId, ListenerId, RouteTableId};
 use fairway_shared::ipc::message::{SnapshotSource, WorkerSettings};
 use fairway_shared::snapshot::{Snapshot, SnapshotError};
 
 use crate::route::table::{RouteTable, TableError};
 use crate::tls::material::Materials;
+use crate::tls::originating::Originating;
 use crate::tls::table::TlsTable;
 use crate::tls::tickets::TicketSecret;
 
@@ -23,6 +24,8 @@ pub struct Prepared {
     pub tables: BTreeMap<RouteTableId, Arc<RouteTable>>,
     /// Handshakes of its TLS listeners, by the same keys.
     pub tls: BTreeMap<ListenerId, Arc<TlsTable>>,
+    /// Handshakes with the endpoints of its clusters, where they speak TLS.
+    pub originating: BTreeMap<ClusterId, Arc<Originating>>,
     /// Where it came from.
     pub source: SnapshotSource,
 }
@@ -102,7 +105,9 @@ pub fn prepare(
         tables.insert(id.clone(), built);
     }
     let tls = tls_tables(&snapshot, previous, means);
-    Ok(Prepared { snapshot, tables, tls, source })
+    // Last, since what is kept is renewed in place: nothing fails from here on.
+    let originating = originating(&snapshot, previous, means);
+    Ok(Prepared { snapshot, tables, tls, originating, source })
 }
 
 /// The chains of every TLS listener. A chain without a usable certificate is no reason to refuse
@@ -119,6 +124,20 @@ fn tls_tables(
         (id.clone(), TlsTable::new(listener, from, &means.tickets, old))
     })
     .collect()
+}
+
+fn originating(
+    snapshot: &Snapshot,
+    previous: Option<&Prepared>,
+    means: &Means,
+) -> BTreeMap<ClusterId, Arc<Originating>> {
+    let from = Materials { secrets: &snapshot.secrets, mesh: &means.identity_dir };
+    let secured = snapshot.clusters.iter().filter_map(|(id, spec)| Some((id, spec.tls.as_ref()?)));
+    let made = secured.map(|(id, tls)| {
+        let old = previous.and_then(|previous| previous.originating.get(id));
+        (id.clone(), Originating::new(&id.to_string(), tls, from, old))
+    });
+    made.collect()
 }
 
 /// Puts the old `Arc` in the place of an equal new one.

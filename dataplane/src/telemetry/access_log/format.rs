@@ -247,7 +247,7 @@ impl<'a> Writing<'a> {
             Operator::ResponseCodeDetails => text(record.details),
             Operator::ResponseFlags => Value::Flags(record.flags),
             Operator::ConnectionTerminationDetails => text(record.termination),
-            Operator::UpstreamTransportFailureReason => text(record.transport_failure.as_deref()),
+            Operator::UpstreamTransportFailureReason => text(record.transport_failure),
             Operator::BytesReceived => Value::Number(record.received_bytes),
             Operator::BytesSent => Value::Number(record.sent_bytes),
             Operator::Duration => millis(record.duration),

@@ -1,7 +1,8 @@
 use super::*;
 use crate::tls::testing::{Authority, handshake};
+use fairway_shared::certificate;
 use fairway_shared::id::SecretName;
-use fairway_shared::snapshot::tls::TrustSource;
+use fairway_shared::snapshot::tls::{Secret, TrustSource};
 use rustls::{AlertDescription, ClientConfig, Error, HandshakeKind, ProtocolVersion};
 use std::collections::BTreeMap;
 use std::path::Path;
