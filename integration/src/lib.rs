@@ -14,6 +14,7 @@
 //! | [`process`] | what the kernel knows of a process and its sockets |
 //! | [`tcp`] | backends of opaque bytes, and the objects that lead to them |
 //! | [`tls`] | a client of TLS, and a backend that ends TLS itself |
+//! | [`tls_front`] | TLS in front of a backend that speaks none |
 //! | [`wait`] | conditions with deadlines |
 //!
 //! Ports come from the kernel, tests run side by side, and nothing waits for time to pass.
@@ -31,6 +32,7 @@ pub mod process;
 pub mod scripted;
 pub mod tcp;
 pub mod tls;
+pub mod tls_front;
 pub mod upstream;
 pub mod wait;
 pub mod world;

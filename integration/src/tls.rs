@@ -90,7 +90,7 @@ fn provider_of(suites: &[CipherSuite]) -> CryptoProvider {
     provider
 }
 
-fn parsed(pair: &Pair) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+pub(crate) fn parsed(pair: &Pair) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
     let chain = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).expect("PEM");
     let key = PrivateKeyDer::from_pem_slice(pair.private_key.as_bytes()).expect("PEM");
     (vec![chain], key)

@@ -75,9 +75,11 @@ impl Fault {
     /// The fault if TLS is why an established connection failed: an endpoint of TLS 1.3 refuses
     /// a client's certificate only after the client has finished its handshake.
     pub fn of_alert(error: &io::Error) -> Option<Self> {
-        match rustls_error(error)? {
-            Error::AlertReceived(alert) => Some(of_alert(*alert)),
-            _ => None,
+        match rustls_error(error) {
+            Some(Error::AlertReceived(alert)) => Some(of_alert(*alert)),
+            Some(_) => None,
+            // HTTP/2 keeps of an error its kind alone. No socket has this one.
+            None => (error.kind() == io::ErrorKind::InvalidData).then_some(Self::Alert),
         }
     }
 

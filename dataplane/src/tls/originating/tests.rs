@@ -171,7 +171,7 @@ fn whoever_trusts_a_self_signed_authority_trusts_its_own_server() {
 #[test]
 fn a_config_is_made_anew_only_for_another_policy_and_survives_bad_material() {
     let ours = Authority::new().issue(&["a.example.com"], 1);
-    let good = BTreeMap::from([(named("ca"), Arc::new(ours.clone()))]);
+    let good = BTreeMap::from([(named("ca"), Arc::new(ours))]);
     let bad = BTreeMap::from([(named("ca"), Arc::new(Secret::default()))]);
     let other = BTreeMap::from([(named("ca"), Arc::new(Authority::new().issue(&["b"], 1)))]);
     let (policy, none) = (policy(None, &[]), BTreeMap::new());
