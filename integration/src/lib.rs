@@ -29,6 +29,7 @@ pub mod load;
 pub mod manifests;
 pub mod mesh;
 pub mod process;
+pub mod raw;
 pub mod scripted;
 pub mod tcp;
 pub mod tls;

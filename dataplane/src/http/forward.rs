@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use fairway_shared::snapshot::cluster::{ProxyVersion, UpstreamProtocol};
 use fairway_shared::snapshot::route::RetryPolicy;
+use http::header::{HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, Uri, Version};
 use hyper::body::{Body, Incoming};
@@ -554,6 +555,14 @@ impl Outgoing {
         *request.headers_mut() = self.headers;
         let (mut parts, body) = request.into_parts();
         request::set_upstream_form(&mut parts, version);
+        // The library takes a body of unknown length away from GET unless it is told.
+        if version == Version::HTTP_11
+            && matches!(parts.method, Method::GET | Method::HEAD)
+            && !body.is_end_stream()
+            && body.size_hint().exact().is_none()
+        {
+            parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         Request::from_parts(parts, body)
     }
 
@@ -686,7 +695,7 @@ fn failure_of(error: &hyper::Error) -> ProxyError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::header::{HOST, HeaderValue};
+    use http::header::HOST;
 
     #[test]
     fn a_request_that_was_not_sent_comes_back_with_its_host() {

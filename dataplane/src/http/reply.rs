@@ -58,7 +58,9 @@ pub enum ProxyError {
     BadHost,
     /// HTTP/1.0 or older.
     LowVersion,
-    /// The path cannot be made canonical.
+    /// A transfer coding other than `chunked`.
+    BadCoding,
+    /// The path cannot be made canonical, or the target has not the form of one.
     BadPath,
     /// CONNECT, or an upgrade other than WebSocket.
     UpgradeRefused,
@@ -84,6 +86,7 @@ impl ProxyError {
             | Self::UpstreamReset => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamProtocol => StatusCode::BAD_GATEWAY,
             Self::TimedOut | Self::TryTimedOut | Self::StreamIdle => StatusCode::GATEWAY_TIMEOUT,
+            Self::BadCoding => StatusCode::NOT_IMPLEMENTED,
             Self::RequestIdle => StatusCode::REQUEST_TIMEOUT,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
@@ -114,7 +117,9 @@ impl ProxyError {
             Self::UpstreamProtocol => Flags::UPSTREAM_PROTOCOL,
             Self::TimedOut | Self::TryTimedOut => Flags::TIMEOUT,
             Self::StreamIdle | Self::RequestIdle => Flags::STREAM_IDLE,
-            Self::ClientBody | Self::HeadTooLarge | Self::TargetTooLong => Flags::CLIENT_PROTOCOL,
+            Self::ClientBody | Self::BadCoding | Self::HeadTooLarge | Self::TargetTooLong => {
+                Flags::CLIENT_PROTOCOL
+            }
             Self::FaultAbort(_) => Flags::FAULT_ABORT,
             Self::Misdirected
             | Self::BadHost
@@ -161,6 +166,7 @@ impl ProxyError {
             | Self::ClusterNotFound
             | Self::Misdirected
             | Self::BadHost
+            | Self::BadCoding
             | Self::HeadTooLarge
             | Self::TargetTooLong
             | Self::LowVersion
@@ -191,6 +197,7 @@ impl ProxyError {
             Self::TimedOut => "upstream_response_timeout",
             Self::TryTimedOut => "upstream_per_try_timeout",
             Self::StreamIdle | Self::RequestIdle => "stream_idle_timeout",
+            Self::BadCoding => "http1.invalid_transfer_encoding",
             Self::HeadTooLarge => "request_headers_too_large",
             Self::TargetTooLong => "request_target_too_long",
             Self::ClientBody => "http1.codec_error",
@@ -213,6 +220,10 @@ impl ProxyError {
             _ if is_grpc => grpc(grpc_status(status), body),
             _ => text(status, body),
         };
+        if matches!(self, Self::UpgradeRefused | Self::BadCoding) {
+            // What follows was meant for a protocol that is not spoken here.
+            reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if self == Self::Overflow {
             reply.headers_mut().insert(OVERLOADED, HeaderValue::from_static("true"));
         }

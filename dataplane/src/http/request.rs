@@ -82,6 +82,8 @@ impl Head {
         if parts.method == Method::CONNECT {
             return Err(ProxyError::UpgradeRefused);
         }
+        check_target(parts)?;
+        check_coding(&parts.headers)?;
         let authority = authority(parts)?;
         let upgrade = upgrade(&parts.headers)?;
         let is_grpc = is_grpc(&parts.headers);
@@ -167,10 +169,40 @@ pub fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
     })
 }
 
+/// A path, an absolute URI of HTTP, or `*` of OPTIONS (RFC 9112 3.2): nothing that the library reads
+/// as a host without saying so.
+fn check_target(parts: &Parts) -> Result<(), ProxyError> {
+    let is_bare_host = parts.uri.authority().is_some() && parts.uri.scheme().is_none();
+    let is_foreign = parts.uri.scheme_str().is_some_and(|it| it != "http" && it != "https");
+    let is_asterisk = parts.uri.path() == "*" && parts.method != Method::OPTIONS;
+    match (is_bare_host && parts.version < Version::HTTP_2) || is_foreign || is_asterisk {
+        true => Err(ProxyError::BadPath),
+        false => Ok(()),
+    }
+}
+
+/// Only `chunked`, once (RFC 9112 6.1): a coding that is not understood cannot be forwarded as if
+/// it were, and one that is hidden from later hops is how bodies are split.
+fn check_coding(headers: &HeaderMap) -> Result<(), ProxyError> {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else { return Ok(()) };
+    match coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none() {
+        true => Ok(()),
+        false => Err(ProxyError::BadCoding),
+    }
+}
+
+/// No port, or digits behind the one colon outside of an address in brackets.
+fn has_good_port(authority: &[u8]) -> bool {
+    let behind = authority.iter().position(|byte| *byte == b']').map_or(0, |at| at + 1);
+    let mut parts = authority[behind..].splitn(2, |byte| *byte == b':').skip(1);
+    parts.next().is_none_or(|port| port.iter().all(u8::is_ascii_digit))
+}
+
 /// `:authority`, the authority of an absolute URI (RFC 9112 3.2.2), or the one Host field.
 fn authority(parts: &Parts) -> Result<HeaderValue, ProxyError> {
     if let Some(authority) = parts.uri.authority() {
-        if authority.as_str().contains('@') {
+        if authority.as_str().contains('@') || !has_good_port(authority.as_str().as_bytes()) {
             return Err(ProxyError::BadHost);
         }
         return HeaderValue::from_str(authority.as_str()).map_err(|_| ProxyError::BadHost);
@@ -182,7 +214,7 @@ fn authority(parts: &Parts) -> Result<HeaderValue, ProxyError> {
     let is_good = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_:[]~!$&'()*+,;=%".contains(byte);
     match value.as_bytes() {
         [] => Err(ProxyError::BadHost),
-        bytes if bytes.iter().all(is_good) => Ok(value.clone()),
+        bytes if bytes.iter().all(is_good) && has_good_port(bytes) => Ok(value.clone()),
         _ => Err(ProxyError::BadHost),
     }
 }
@@ -398,6 +430,40 @@ mod tests {
     }
 
     #[test]
+    fn only_chunked_is_a_coding() {
+        for (codings, is_good) in [
+            (&["chunked"][..], true),
+            (&["Chunked"], true),
+            (&["gzip, chunked"], false),
+            (&["chunked, chunked"], false),
+            (&["x", "chunked"], false),
+            (&[""], false),
+        ] {
+            let mut fields = vec![("host", "a")];
+            fields.extend(codings.iter().map(|coding| ("transfer-encoding", *coding)));
+            let found = Head::check(&mut parts("/", &fields), HeadRules::default(), "http");
+            assert_eq!(found.is_ok(), is_good, "{codings:?}");
+        }
+    }
+
+    #[test]
+    fn a_head_within_the_limits_passes_and_says_what_is_too_large_otherwise() {
+        let limits = EdgeLimits { fields_max: 3, target_bytes_max: 10, ..EdgeLimits::default() };
+        let long = "x".repeat(61_440);
+        for (uri, fields, heard, expected) in [
+            ("/", vec![("a", "1")], 0, Ok(())),
+            ("/12345678?", vec![], 0, Ok(())),
+            ("/12345678?9", vec![], 0, Err(ProxyError::TargetTooLong)),
+            ("/", vec![("cookie", "a"); 4], 0, Err(ProxyError::HeadTooLarge)),
+            ("/", vec![("a", &long)], 61_441, Err(ProxyError::HeadTooLarge)),
+            ("/", vec![("a", "1")], 61_441, Ok(())),
+        ] {
+            let found = check_size(&parts(uri, &fields), &limits, heard);
+            assert_eq!(found, expected, "{uri} {}", fields.len());
+        }
+    }
+
+    #[test]
     fn the_host_is_one_and_well_formed() {
         for (uri, headers, expected) in [
             ("/", vec![("host", "a.b:80")], Ok("a.b:80")),
@@ -408,6 +474,12 @@ mod tests {
             ("/", vec![("host", "a/b")], Err(ProxyError::BadHost)),
             ("/", vec![("host", "u@a")], Err(ProxyError::BadHost)),
             ("http://u@a/", vec![], Err(ProxyError::BadHost)),
+            ("/", vec![("host", "a:x")], Err(ProxyError::BadHost)),
+            ("/", vec![("host", "a:1:2")], Err(ProxyError::BadHost)),
+            ("/", vec![("host", "[::1]:80")], Ok("[::1]:80")),
+            ("a", vec![("host", "a")], Err(ProxyError::BadPath)),
+            ("ftp://a/", vec![("host", "a")], Err(ProxyError::BadPath)),
+            ("*", vec![("host", "a")], Err(ProxyError::BadPath)),
         ] {
             let found = Head::check(&mut parts(uri, &headers), HeadRules::default(), "http")
                 .map(|head| head.authority);
