@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use fairway_control::args::OnSecretDeleted;
 use fairway_shared::duration;
 
 use crate::analyze::AnalyzeArgs;
@@ -127,6 +128,9 @@ pub struct UpOptions {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub edge: Edge,
+    /// What becomes of servers whose Secret is deleted: serve on with what it held last, or fail
+    #[arg(long, value_name = "serve|fail", value_enum, default_value_t = OnSecretDeleted::Serve)]
+    pub on_secret_deleted: OnSecretDeleted,
     /// Quiet time after a change of a file before it is compiled
     #[arg(long, value_name = "DURATION", value_parser = go_duration, default_value = "100ms")]
     pub debounce_after: Duration,

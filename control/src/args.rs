@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Parser, ValueEnum};
 use fairway_shared::duration;
 use tracing::level_filters::LevelFilter;
 
@@ -90,6 +90,10 @@ pub struct Settings {
         value_parser = locality
     )]
     pub locality: String,
+    /// What becomes of servers whose Secret is deleted: they serve on with what it held last, or
+    /// their handshakes fail
+    #[arg(long, value_name = "serve|fail", value_enum, default_value_t = OnSecretDeleted::Serve)]
+    pub on_secret_deleted: OnSecretDeleted,
     /// How long the configuration must be quiet before it is compiled
     #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = time)]
     pub debounce_after: Duration,
@@ -111,6 +115,15 @@ pub struct Settings {
     /// Inherited descriptor that one line of JSON is written to when all ports are bound
     #[arg(long, value_name = "N", hide = true)]
     pub status_fd: Option<u32>,
+}
+
+/// What becomes of servers whose Secret is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnSecretDeleted {
+    /// They serve on with what it held last.
+    Serve,
+    /// Their handshakes fail.
+    Fail,
 }
 
 /// Label names and values.

@@ -10,6 +10,7 @@
 //! | [`compile`] | config set to snapshot, pure |
 //! | [`explain`] | what becomes of a request, and why, pure |
 //! | [`analyze`] | what is dubious in objects that compile, pure |
+//! | [`validity`] | certificates that are not valid at a moment, pure |
 //! | [`offline`] | files read once and compiled, for tools |
 //! | [`publish`] | versions, subscribers, carriers |
 //! | [`api`] | `ControlService` |
@@ -33,5 +34,6 @@ pub mod report;
 pub mod run;
 pub mod source;
 pub mod store;
+pub mod validity;
 
 pub use run::main_with;

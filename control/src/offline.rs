@@ -4,6 +4,7 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use fairway_shared::diagnostic::Diagnostic;
 
@@ -16,6 +17,7 @@ use crate::source::last_good::settle;
 use crate::source::parse::{FILE_BYTES_MAX, parse_file};
 use crate::source::{SourceEvent, SourceView};
 use crate::store::objects::Objects;
+use crate::validity;
 
 /// The path that stands for standard input.
 pub const STDIN: &str = "-";
@@ -56,11 +58,12 @@ pub fn read(paths: &[PathBuf], pod: GatewayPod) -> Result<Offline, OfflineError>
         views.into_iter().for_each(|view| objects.apply(SourceEvent::Updated(view)));
     }
     let united = objects.unite();
-    let config = ConfigSet { pod, objects: united.objects };
+    let config = ConfigSet { pod, objects: united.objects, ..ConfigSet::default() };
     let compiled = compile(&config);
     let mut diagnostics = united.diagnostics;
     diagnostics.extend(compiled.diagnostics.iter().cloned());
     diagnostics.extend(analyze::analyze(&config));
+    diagnostics.extend(validity::findings(&config, &compiled.snapshot.secrets, SystemTime::now()));
     report::order(&mut diagnostics);
     Ok(Offline { config, compiled, diagnostics })
 }

@@ -6,6 +6,7 @@ use std::io::Write;
 
 use fairway_shared::diagnostic::{Diagnostic, Severity};
 
+use crate::compile::{BAD_CREDENTIAL, NOT_FOUND, SECRET_DELETED};
 use crate::publish::version::Version;
 
 /// Sorts worst first, then by code, object and place, and drops repeats.
@@ -18,6 +19,16 @@ pub fn order(diagnostics: &mut Vec<Diagnostic>) {
 fn new_findings<'a>(before: &[Diagnostic], now: &'a [Diagnostic]) -> Vec<&'a Diagnostic> {
     let known: BTreeSet<&Diagnostic> = before.iter().collect();
     now.iter().filter(|finding| !known.contains(finding)).collect()
+}
+
+/// How many new findings say that a Secret is missing, broken or out of date.
+pub(crate) fn certificate_errors(before: &[Diagnostic], now: &[Diagnostic]) -> u64 {
+    let is_one = |finding: &&&Diagnostic| match finding.code {
+        BAD_CREDENTIAL | SECRET_DELETED => true,
+        NOT_FOUND => finding.message.contains("credentialName"),
+        _ => false,
+    };
+    new_findings(before, now).iter().filter(is_one).count() as u64
 }
 
 /// Prints new findings, one a line; those that are only worth knowing go to the debug log.
@@ -73,6 +84,20 @@ mod tests {
         let mut findings = vec![info.clone(), error.clone(), info.clone()];
         order(&mut findings);
         assert_eq!(findings, [error, info]);
+    }
+
+    #[test]
+    fn errors_of_certificates_are_counted_once() {
+        let missing = Diagnostic {
+            message: "servers[0].tls.credentialName `x` is no Secret".into(),
+            ..finding(Severity::Error, NOT_FOUND)
+        };
+        let other = finding(Severity::Error, NOT_FOUND);
+        let broken = finding(Severity::Error, BAD_CREDENTIAL);
+        let all = [missing.clone(), other, broken];
+        assert_eq!(certificate_errors(&[], &all), 2);
+        assert_eq!(certificate_errors(&[missing], &all), 1);
+        assert_eq!(certificate_errors(&all, &all), 0);
     }
 
     #[test]

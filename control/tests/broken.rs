@@ -39,7 +39,7 @@ fn findings(text: &str) -> Vec<Diagnostic> {
         domain: "cluster.local".into(),
         ..GatewayPod::default()
     };
-    let config = ConfigSet { pod, objects };
+    let config = ConfigSet { pod, objects, ..ConfigSet::default() };
     found.extend(compile(&config).diagnostics);
     found.extend(analyze(&config));
     found

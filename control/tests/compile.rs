@@ -52,7 +52,7 @@ fn config_set(input: &str) -> ConfigSet {
         })
         .collect();
     objects.sort_by_key(|object| object.reference());
-    ConfigSet { pod: gateway_pod(input), objects }
+    ConfigSet { pod: gateway_pod(input), objects, ..ConfigSet::default() }
 }
 
 fn diagnostics_text(compiled: &Compiled) -> String {

@@ -5,11 +5,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use fairway_integration::certificates::{Authority, secret};
+use fairway_integration::client::get_once;
+use fairway_integration::process;
 use fairway_integration::tcp::{gateway, service, virtual_service};
 use fairway_integration::tls::{TlsClient, TlsSetup};
 use fairway_integration::upstream::Upstream;
 use fairway_integration::wait;
 use fairway_integration::world::{Setup, World};
+use nix::sys::signal::Signal;
 
 /// The binary under test.
 const FAIRWAY: &str = env!("CARGO_BIN_EXE_fairway-tested");
@@ -23,8 +26,12 @@ fn server(name: &str) -> String {
 }
 
 async fn start(upstream: &Upstream, names: &[&str], secrets: &str) -> World {
+    World::start(setup(upstream, names, secrets)).await
+}
+
+fn setup(upstream: &Upstream, names: &[&str], secrets: &str) -> Setup {
     let servers: Vec<String> = names.iter().map(|name| server(name)).collect();
-    let setup = Setup::new(FAIRWAY)
+    Setup::new(FAIRWAY)
         .file("gateway.yaml", gateway("gw", &format!("[{}]", servers.join(", "))))
         .file(
             "routes.yaml",
@@ -33,8 +40,7 @@ async fn start(upstream: &Upstream, names: &[&str], secrets: &str) -> World {
         .file("service.yaml", service("web", 80, &[upstream.address()]))
         .file("secrets.yaml", secrets)
         .workers(1)
-        .flags("--port-map 443:0");
-    World::start(setup).await
+        .flags("--port-map 443:0")
 }
 
 async fn ask(client: &TlsClient, world: &mut World, name: &str) -> Result<u16, String> {
@@ -134,6 +140,72 @@ async fn a_certificate_that_breaks_leaves_the_last_good_one_in_place() {
     assert_eq!(ask(&client, &mut world, "shop").await, Ok(200));
 }
 
+/// Waits until a line of control's metrics is this one.
+async fn control_counts(world: &World, line: &str) {
+    let monitoring = world.instance().expect("it is ready").control.monitoring;
+    let address = monitoring.parse().expect("an address");
+    wait::until(line, async || {
+        let body = get_once(address, "localhost", "/metrics").await.body;
+        String::from_utf8_lossy(&body).lines().any(|found| found == line).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_has_expired_is_served_and_told() {
+    let upstream = Upstream::start("web").await;
+    let authority = Authority::new("servers");
+    let secrets = authority.issue_expired(&["old.shop.example"], 1).secret("old")
+        + &authority.issue(&["*.shop.example"], 2).secret("good");
+    let mut world = start(&upstream, &["old", "good"], &secrets).await;
+    let client = TlsSetup::trusting(&[&authority]).client();
+    let refused = ask(&client, &mut world, "old").await;
+    assert!(refused.as_ref().is_err_and(|why| why.contains("expired")), "{refused:?}");
+    assert_eq!(ask(&client, &mut world, "good").await, Ok(200));
+    let log = world.log();
+    let wanted = "Error [IST0161] (Secret istio-system/old secrets.yaml:";
+    let finding = log.lines().find(|line| line.starts_with(wanted));
+    assert!(finding.is_some_and(|line| line.contains("expired at 2021-01-01T")), "{log}");
+    control_counts(&world, "pilot_sds_certificate_errors_total 1").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_deleted_secret_held_serves_on_and_outlives_a_worker() {
+    let upstream = Upstream::start("web").await;
+    let authority = Authority::new("servers");
+    let pair = authority.issue(&["*.shop.example"], 1);
+    let mut world = start(&upstream, &["shop"], &pair.secret("shop")).await;
+    let client = TlsSetup::trusting(&[&authority]).client();
+    assert_eq!(ask(&client, &mut world, "shop").await, Ok(200));
+    world.remove("secrets.yaml");
+    world.logged("Error [FWY0019] (Gateway shop/gw gateway.yaml:").await;
+    control_counts(&world, "fairway_control_deleted_secrets 1").await;
+    assert_eq!(ask(&client, &mut world, "shop").await, Ok(200));
+    let worker = world.instance().expect("it is ready").workers[0].pid.expect("a worker");
+    process::signal(worker, Signal::SIGKILL);
+    world.when("another worker", |i| i.workers[0].restarts == 1 && i.ready).await;
+    assert_eq!(ask(&client, &mut world, "shop").await, Ok(200));
+    world.write("secrets.yaml", &pair.secret("shop"));
+    control_counts(&world, "fairway_control_deleted_secrets 0").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_secret_ends_handshakes_where_that_is_wanted() {
+    let upstream = Upstream::start("web").await;
+    let authority = Authority::new("servers");
+    let pair = authority.issue(&["*.shop.example"], 1);
+    let setup = setup(&upstream, &["shop"], &pair.secret("shop"));
+    let mut world = World::start(setup.flags("--on-secret-deleted fail")).await;
+    let client = TlsSetup::trusting(&[&authority]).client();
+    assert_eq!(ask(&client, &mut world, "shop").await, Ok(200));
+    world.remove("secrets.yaml");
+    wait::until("handshakes that fail", async || ask(&client, &mut world, "shop").await.err())
+        .await;
+    world.logged("secret shop does not exist; handshakes fail").await;
+    world.write("secrets.yaml", &pair.secret("shop"));
+    wait::until("the Secret again", async || ask(&client, &mut world, "shop").await.ok()).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn private_keys_appear_in_no_log_and_no_dump() {
     let upstream = Upstream::start("web").await;
@@ -146,7 +218,7 @@ async fn private_keys_appear_in_no_log_and_no_dump() {
     let mut said = world.log();
     for path in ["/debug/config_dump", "/debug/configz"] {
         let address = instance.control.debug.parse().expect("an address");
-        let reply = fairway_integration::client::get_once(address, "localhost", path).await;
+        let reply = get_once(address, "localhost", path).await;
         let page = reply.expect_status(200).body;
         assert!(!page.is_empty(), "{path}");
         said += &String::from_utf8_lossy(&page);

@@ -1,15 +1,17 @@
 //! PEM to certificates and keys, judged the same way by control, which tells the user, and by
-//! the data plane, which serves. No clock: whether a certificate is still valid is not asked.
+//! the data plane, which serves. No clock: a moment is given where one matters.
 //!
 //! Errors never contain any part of what was read: it may have been a key.
 
 use std::sync::{Arc, LazyLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys, RootCertStore};
+use webpki::{BorrowedCertRevocationList, EndEntityCert, KeyUsage};
 
 /// Why PEM cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -76,6 +78,35 @@ pub fn pair(chain: &[u8], private_key: &[u8]) -> Result<CertifiedKey, PemError> 
     })
 }
 
+/// When a certificate is valid, judged at one moment. Times in seconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Validity {
+    /// Now.
+    Current,
+    /// From then on.
+    NotYet(u64),
+    /// Until then.
+    Over(u64),
+}
+
+/// Whether the leaf of a chain is valid at a moment; `None` if it cannot be read.
+pub fn validity(chain: &[u8], at: SystemTime) -> Option<Validity> {
+    let at = UnixTime::since_unix_epoch(at.duration_since(UNIX_EPOCH).ok()?);
+    let chain = certificates(chain, Part::Certificate).ok()?;
+    let leaf = EndEntityCert::try_from(chain.first()?).ok()?;
+    let algorithms = provider().signature_verification_algorithms.all;
+    let (usage, nobody) = (KeyUsage::server_auth(), &[]);
+    // Its time is looked at before the authorities, of which there are none.
+    let judged = leaf.verify_for_usage(algorithms, nobody, &[], at, usage, None, None);
+    Some(match judged.map(drop) {
+        Err(webpki::Error::CertExpired { not_after, .. }) => Validity::Over(not_after.as_secs()),
+        Err(webpki::Error::CertNotValidYet { not_before, .. }) => {
+            Validity::NotYet(not_before.as_secs())
+        }
+        _ => Validity::Current,
+    })
+}
+
 /// The authorities in a bundle. Those of a form that cannot sign anything here are passed over,
 /// as long as one is left.
 ///
@@ -96,6 +127,9 @@ pub fn revocations(lists: &[u8]) -> Result<Vec<CertificateRevocationListDer<'sta
     let read = read.map_err(|_| PemError::Malformed(Part::RevocationList))?;
     if read.is_empty() && !lists.is_empty() {
         return Err(PemError::Empty(Part::RevocationList));
+    }
+    if read.iter().any(|list| BorrowedCertRevocationList::from_der(list).is_err()) {
+        return Err(PemError::Malformed(Part::RevocationList));
     }
     Ok(read)
 }
@@ -134,6 +168,26 @@ mod tests {
         check(&chain, &other_key, Err(PemError::Mismatch));
         check(&chain.replace("MI", "!!"), &key, Err(PemError::Malformed(Part::Certificate)));
         check(&chain, &key.replacen("MI", "AA", 1), Err(PemError::UnsupportedKey));
+    }
+
+    #[test]
+    fn a_certificate_is_valid_from_one_moment_to_another() {
+        let mut params = rcgen::CertificateParams::new(["a.example.com".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        let (begin, end) = (1_577_836_800, 1_609_459_200);
+        for (at, expected) in [
+            (begin - 1, Validity::NotYet(begin)),
+            (begin, Validity::Current),
+            (end, Validity::Current),
+            (end + 1, Validity::Over(end)),
+        ] {
+            let at = UNIX_EPOCH + std::time::Duration::from_secs(at);
+            assert_eq!(validity(pem.as_bytes(), at), Some(expected), "{at:?}");
+        }
+        assert_eq!(validity(b"no PEM", UNIX_EPOCH), None);
     }
 
     #[test]

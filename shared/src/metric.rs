@@ -139,6 +139,10 @@ metrics! {
         "Version of the snapshot that control publishes.";
     CONTROL_IN_SYNC = "fairway_control_workers_in_sync", Kind::Gauge,
         "Connected workers that serve the version control publishes.";
+    PILOT_CERTIFICATE_ERRORS = "pilot_sds_certificate_errors_total", Kind::Counter,
+        "Secrets found missing, broken or out of date.";
+    CONTROL_DELETED_SECRETS = "fairway_control_deleted_secrets", Kind::Gauge,
+        "Uses of Secrets that are deleted and whose last content serves on.";
     CONTROL_DIAGNOSTICS = "fairway_control_diagnostics", Kind::Gauge,
         "Findings in the configuration.";
 }

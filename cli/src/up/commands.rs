@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fairway_control::args::OnSecretDeleted;
 use fairway_shared::instance::ControlStatus;
 
 use super::Setup;
@@ -63,6 +64,7 @@ pub(crate) fn control(setup: &Setup, before: Option<&ControlStatus>) -> Vec<Stri
         .optional("mesh-config", options.mesh_config.as_ref().map(|path| path.display()))
         .optional("node-name", options.node_name.as_ref())
         .optional("locality", options.locality.as_ref())
+        .flag("on-secret-deleted", on_secret_deleted(options.on_secret_deleted))
         .flag("debounce-after", millis(options.debounce_after))
         .flag("debounce-max", millis(options.debounce_max))
         .switch("quiet", options.quiet)
@@ -117,6 +119,13 @@ fn port_of(address: &str) -> Option<u16> {
 fn comma_list(labels: &Labels) -> String {
     let pairs: Vec<String> = labels.0.iter().map(|(key, value)| format!("{key}={value}")).collect();
     pairs.join(",")
+}
+
+fn on_secret_deleted(choice: OnSecretDeleted) -> &'static str {
+    match choice {
+        OnSecretDeleted::Serve => "serve",
+        OnSecretDeleted::Fail => "fail",
+    }
 }
 
 fn millis(duration: Duration) -> String {

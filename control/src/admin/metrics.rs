@@ -4,6 +4,7 @@ use fairway_shared::metric::{self, Kind, Metric};
 use metrics::{Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
+use crate::compile::SECRET_DELETED;
 use crate::object::Spec;
 use crate::publish::view::View;
 
@@ -24,10 +25,13 @@ fn samples(view: &View) -> Vec<Sample> {
         objects().filter(|object| matches!(object.spec, Spec::VirtualService(_))).count();
     let services = objects().filter(|object| matches!(object.spec, Spec::Service(_))).count();
     let in_sync = view.subscribers.iter().filter(|one| view.is_in_sync(one)).count();
+    let deleted = view.diagnostics.iter().filter(|one| one.code == SECRET_DELETED).count();
     let snapshot_type = vec![Label::new("type", "snapshot")];
     vec![
         (metric::PILOT_PUSHES, snapshot_type, view.tally.sent),
         (metric::PILOT_REJECTS, Vec::new(), view.tally.nacked),
+        (metric::PILOT_CERTIFICATE_ERRORS, Vec::new(), view.tally.certificate_errors),
+        (metric::CONTROL_DELETED_SECRETS, Vec::new(), deleted as u64),
         (metric::PILOT_CONNECTED, Vec::new(), view.subscribers.len() as u64),
         (metric::PILOT_VIRTUAL_SERVICES, Vec::new(), virtual_services as u64),
         (metric::PILOT_SERVICES, Vec::new(), services as u64),
@@ -65,12 +69,14 @@ mod tests {
         let mut history = History::default();
         history.advance(snapshot_with(&["user"]), 0, 0);
         let versions = history.newest_first().cloned().collect();
-        let tally = Tally { sent: 4, nacked: 1 };
+        let tally = Tally { sent: 4, nacked: 1, certificate_errors: 2 };
         let text = exposition(&View { versions, tally, ..View::default() });
         for line in [
             "# TYPE pilot_xds_pushes counter",
             "pilot_xds_pushes{type=\"snapshot\"} 4",
             "pilot_total_xds_rejects 1",
+            "pilot_sds_certificate_errors_total 2",
+            "fairway_control_deleted_secrets 0",
             "# TYPE pilot_xds gauge",
             "fairway_control_snapshot_version 1",
             "pilot_services 0",

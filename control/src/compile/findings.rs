@@ -15,7 +15,7 @@ use crate::object::Object;
 /// A schema rule is broken; the object or entry is left out (Istio contract 9.3).
 pub(super) const INVALID: &str = "IST0106";
 /// A referenced object, port or subset is not there (Istio contract 9.4).
-pub(super) const NOT_FOUND: &str = "IST0101";
+pub(crate) const NOT_FOUND: &str = "IST0101";
 /// A field that Istio deprecates.
 pub(super) const DEPRECATED: &str = "IST0002";
 /// A service of several ports is referenced without naming one.
@@ -45,7 +45,9 @@ pub(super) const NOT_IN_FORCE: &str = "FWY0011";
 /// A Gateway server lost its port to an older one (Istio contract 1.6).
 pub(super) const SERVER_CONFLICT: &str = "FWY0012";
 /// A Secret holds no usable certificate, key or authority.
-pub(super) const BAD_CREDENTIAL: &str = "IST0161";
+pub(crate) const BAD_CREDENTIAL: &str = "IST0161";
+/// A Secret is gone, and what it held is served on.
+pub(crate) const SECRET_DELETED: &str = "FWY0019";
 /// An endpoint is held back until its pod is known (Istio contract 4.2).
 pub(super) const ENDPOINT_HELD: &str = "FWY0013";
 /// A `tls` match lost a server name to an older chain of its port (Istio contract 2.11).

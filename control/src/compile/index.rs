@@ -2,7 +2,10 @@
 //! slices by Service, pods by name and address. Built once; every later pass looks things up here.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
+
+use fairway_shared::id::SecretName;
+use fairway_shared::snapshot::tls;
 
 use super::backends::Backend;
 use super::entries::{is_sound, is_sound_workload};
@@ -18,7 +21,7 @@ use crate::object::service::Service;
 use crate::object::service_entry::ServiceEntry;
 use crate::object::virtual_service::VirtualService;
 use crate::object::workload_entry::WorkloadEntry;
-use crate::object::{ConfigSet, GatewayPod, Object, Spec};
+use crate::object::{ConfigSet, DeletedSecrets, GatewayPod, Object, Spec};
 
 /// Namespace whose objects hold for the mesh where MeshConfig names none; also where its ConfigMap
 /// is looked for.
@@ -82,6 +85,7 @@ pub(super) struct Index<'a> {
     endpoints: HashMap<Key<'a>, Named<'a, Endpoints>>,
     /// Of the gateway pod's namespace, by name.
     secrets: HashMap<&'a str, &'a Secret>,
+    deleted: &'a DeletedSecrets,
     pods_by_key: HashMap<Key<'a>, Named<'a, Pod>>,
     pods_by_ip: HashMap<&'a str, Named<'a, Pod>>,
 }
@@ -108,6 +112,7 @@ impl<'a> Index<'a> {
             slices: HashMap::new(),
             endpoints: HashMap::new(),
             secrets: HashMap::new(),
+            deleted: &config.deleted,
             pods_by_key: HashMap::new(),
             pods_by_ip: HashMap::new(),
         };
@@ -250,6 +255,14 @@ impl<'a> Index<'a> {
     /// A Secret of the gateway pod's namespace; those of other namespaces are out of reach.
     pub(super) fn secret(&self, name: &str) -> Option<&'a Secret> {
         self.secrets.get(name).copied()
+    }
+
+    /// What a Secret held that is not there any more, if that is to be served on.
+    pub(super) fn deleted_secret(&self, name: &SecretName) -> Option<Arc<tls::Secret>> {
+        match self.deleted {
+            DeletedSecrets::Serve(before) => before.get(name).map(Arc::clone),
+            DeletedSecrets::Fail => None,
+        }
     }
 
     /// A pod by name.

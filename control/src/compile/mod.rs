@@ -68,9 +68,10 @@ use fairway_shared::id::{ClusterId, ServicePort, SnapshotVersion};
 use fairway_shared::snapshot::Snapshot;
 use fairway_shared::snapshot::cluster::{Cluster, EndpointSet};
 
-use crate::object::{ConfigSet, Object};
+use crate::object::{ConfigSet, DeletedSecrets, Object};
 use backends::Backend;
 use chains::Sources;
+pub(crate) use findings::{BAD_CREDENTIAL, NOT_FOUND, SECRET_DELETED};
 use findings::{EMPTY_SUBSET, FieldPath, Findings};
 use index::Index;
 pub(crate) use index::is_subset;
@@ -130,6 +131,8 @@ pub fn compile(config: &ConfigSet) -> Compiled {
     let endpoints = endpoint_sets(&world, &clusters, &mut findings);
     let mut secrets = secrets::collect(&world.index, &gateways, &mut findings);
     secrets::collect_upstream(&world, &clusters, &mut secrets, &mut findings);
+    let mut settings = settings::gateway_settings(&world.mesh, &mut findings);
+    settings.fails_without_secret = config.deleted == DeletedSecrets::Fail;
     let snapshot = Snapshot {
         version: SnapshotVersion(0),
         listeners,
@@ -137,7 +140,7 @@ pub fn compile(config: &ConfigSet) -> Compiled {
         clusters,
         endpoints,
         secrets,
-        settings: Arc::new(settings::gateway_settings(&world.mesh, &mut findings)),
+        settings: Arc::new(settings),
     };
     assert_eq!(snapshot.check(), Ok(()), "compile made a snapshot that breaks its promises");
     Compiled { snapshot, diagnostics: findings.into_sorted() }

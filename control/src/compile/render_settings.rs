@@ -15,6 +15,9 @@ pub(super) fn write_settings(settings: &GatewaySettings, out: &mut String) -> fm
     if settings.client_cert_header != default.client_cert_header {
         writeln!(out, "settings client-cert-header {:?}", settings.client_cert_header)?;
     }
+    if settings.fails_without_secret {
+        writeln!(out, "settings fails-without-secret")?;
+    }
     for log in &settings.access_logs {
         match &log.format {
             LogFormat::Text(line) => {

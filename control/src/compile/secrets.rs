@@ -12,7 +12,7 @@ use fairway_shared::snapshot::tls::{
 };
 
 use super::World;
-use super::findings::{BAD_CREDENTIAL, FieldPath, Findings, NOT_FOUND, Scope};
+use super::findings::{BAD_CREDENTIAL, FieldPath, Findings, NOT_FOUND, SECRET_DELETED, Scope};
 use super::gateways::GatewayPlan;
 use super::index::Index;
 use super::server_tls::TlsPlan;
@@ -38,15 +38,12 @@ pub(super) fn collect(
             let path = FieldPath::Server(server.index);
             let mut scope = findings.scope(gateway.gateway.object, path);
             for name in names(tls) {
-                let Some(secret) = read(index, name) else {
-                    report_missing(index, name, &mut scope);
-                    continue;
-                };
+                let Some(secret) = find(index, name, &mut scope) else { continue };
                 let is_identity =
                     tls.certificates.contains(&CertificateSource::Secret(name.clone()));
                 let uses = Uses { is_identity, is_trust: trusted(tls) == Some(name) };
                 check(uses, name, &secret, &mut scope);
-                found.entry(name.clone()).or_insert_with(|| Arc::new(secret));
+                found.entry(name.clone()).or_insert(secret);
             }
         }
     }
@@ -78,13 +75,10 @@ pub(super) fn collect_upstream(
         };
         let names: BTreeSet<&SecretName> = identity.into_iter().chain(trust).collect();
         for name in names {
-            let Some(secret) = read(&world.index, name) else {
-                report_missing(&world.index, name, &mut scope);
-                continue;
-            };
+            let Some(secret) = find(&world.index, name, &mut scope) else { continue };
             let uses = Uses { is_identity: identity == Some(name), is_trust: trust == Some(name) };
             check(uses, name, &secret, &mut scope);
-            found.entry(name.clone()).or_insert_with(|| Arc::new(secret));
+            found.entry(name.clone()).or_insert(secret);
         }
     }
 }
@@ -112,6 +106,20 @@ fn trusted(tls: &ServerTls) -> Option<&SecretName> {
         ClientDemand::Certificate { trust: TrustSource::Secret(name), .. } => Some(name),
         ClientDemand::Certificate { .. } | ClientDemand::None => None,
     }
+}
+
+/// What the Secret of that name holds, or held before it was deleted. What is not there is
+/// reported.
+fn find(index: &Index<'_>, name: &SecretName, scope: &mut Scope<'_>) -> Option<Arc<Secret>> {
+    if let Some(secret) = read(index, name) {
+        return Some(Arc::new(secret));
+    }
+    let held = index.deleted_secret(name);
+    match held {
+        Some(_) => report_deleted(index, name, scope),
+        None => report_missing(index, name, scope),
+    }
+    held
 }
 
 /// What the Secret of that name holds, its authorities from their own Secret if there is one.
@@ -153,6 +161,15 @@ fn report_missing(index: &Index<'_>, name: &SecretName, scope: &mut Scope<'_>) {
     let problem = format_args!("`{name}` is no Secret of namespace {namespace}");
     let remedy = "create it in the gateway pod's namespace; until then handshakes fail";
     scope.error(NOT_FOUND, "tls.credentialName", problem, remedy);
+}
+
+fn report_deleted(index: &Index<'_>, name: &SecretName, scope: &mut Scope<'_>) {
+    let namespace = &index.pod.namespace;
+    let problem = format_args!(
+        "`{name}` is no Secret of namespace {namespace} any more; what it held last serves on"
+    );
+    let remedy = "create it again, or remove what names it; a restart of control forgets it";
+    scope.error(SECRET_DELETED, "tls.credentialName", problem, remedy);
 }
 
 fn check(uses: Uses, name: &SecretName, secret: &Secret, scope: &mut Scope<'_>) {

@@ -59,6 +59,9 @@ fn terminate(tls: &ServerTls, scope: &mut Scope<'_>) -> tls::ServerTls {
     let trust = match names.first().filter(|name| !name.is_empty()) {
         _ if tls.mode == "ISTIO_MUTUAL" => TrustSource::Mesh,
         _ if tls.insecure_skip_verify => TrustSource::Anyone,
+        _ if !tls.ca_cert_credential_name.is_empty() => {
+            TrustSource::Secret(secret(&tls.ca_cert_credential_name))
+        }
         Some(name) => TrustSource::Secret(secret(name)),
         None => TrustSource::Files {
             authorities: tls.ca_certificates.clone(),
@@ -118,7 +121,7 @@ fn has_credential(tls: &ServerTls) -> bool {
 }
 
 fn has_files(tls: &ServerTls) -> bool {
-    [&tls.server_certificate, &tls.private_key, &tls.ca_certificates]
+    [&tls.server_certificate, &tls.private_key, &tls.ca_certificates, &tls.ca_cert_credential_name]
         .iter()
         .any(|file| !file.is_empty())
 }
@@ -159,7 +162,9 @@ fn check_sources(tls: &ServerTls, is_mutual: bool, scope: &mut Scope<'_>) {
     } else if !has_credential(tls) && !has_pair {
         scope.invalid("tls", "names no certificate source", remedy);
     }
-    if is_mutual && !has_credential(tls) && tls.ca_certificates.is_empty() {
+    let names_authorities =
+        !tls.ca_certificates.is_empty() || !tls.ca_cert_credential_name.is_empty();
+    if is_mutual && !has_credential(tls) && !names_authorities {
         let remedy = "name the CA file, or use credentialName";
         scope.invalid("tls.caCertificates", "is missing for MUTUAL", remedy);
     }

@@ -33,6 +33,7 @@ pub(super) fn gateway_settings(mesh: &Mesh<'_>, findings: &mut Findings) -> Gate
         access_logs: access_logs(mesh.config, scope),
         tracing: tracing(mesh.config, scope),
         metrics: Vec::new(),
+        fails_without_secret: false,
     }
 }
 

@@ -77,7 +77,7 @@ fn answer(request: wire::ExplainRequest) -> wire::ExplainResponse {
         domain: "cluster.local".into(),
         ..GatewayPod::default()
     };
-    let config = ConfigSet { pod, objects: objects.collect() };
+    let config = ConfigSet { pod, objects: objects.collect(), ..ConfigSet::default() };
     let Compiled { snapshot, diagnostics } = compile(&config);
     let evidence = Evidence { snapshot: &snapshot, config: &config, diagnostics: &diagnostics };
     explain(evidence, &Question::new(request).unwrap())

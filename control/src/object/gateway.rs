@@ -75,6 +75,9 @@ pub struct ServerTls {
     /// Secrets.
     #[serde(alias = "credential_names")]
     pub credential_names: Vec<String>,
+    /// Secret of the authorities for clients, in place of the ones beside the certificate.
+    #[serde(alias = "ca_cert_credential_name")]
+    pub ca_cert_credential_name: String,
     /// Client certificate names.
     #[serde(alias = "subject_alt_names")]
     pub subject_alt_names: Vec<String>,

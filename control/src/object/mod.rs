@@ -19,8 +19,11 @@ pub mod virtual_service;
 pub mod workload_entry;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use fairway_shared::diagnostic::{ObjectRef, Place};
+use fairway_shared::id::SecretName;
+use fairway_shared::snapshot::tls;
 
 use destination_rule::DestinationRule;
 use endpoints::{EndpointSlice, Endpoints};
@@ -127,10 +130,27 @@ pub struct GatewayPod {
 /// All objects at one moment, and whom to compile for. The only input of `compile`.
 ///
 /// Objects are in order of kind, namespace and name; no two share all three.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ConfigSet {
     /// Whom to compile for.
     pub pod: GatewayPod,
     /// Everything read.
-    pub objects: Vec<std::sync::Arc<Object>>,
+    pub objects: Vec<Arc<Object>>,
+    /// For servers whose Secret is not there any more.
+    pub deleted: DeletedSecrets,
+}
+
+/// What becomes of a server whose Secret is deleted.
+#[derive(Debug, Clone, PartialEq)]
+pub enum DeletedSecrets {
+    /// It serves on with what the Secret held last: what the snapshot before this one has.
+    Serve(BTreeMap<SecretName, Arc<tls::Secret>>),
+    /// Its handshakes fail.
+    Fail,
+}
+
+impl Default for DeletedSecrets {
+    fn default() -> Self {
+        Self::Serve(BTreeMap::new())
+    }
 }

@@ -116,6 +116,8 @@ impl Handler<CompileResult> for PublisherActor {
         let mut diagnostics = result.diagnostics;
         report::order(&mut diagnostics);
         report::print_new(&self.diagnostics, &diagnostics);
+        self.tally.certificate_errors +=
+            report::certificate_errors(&self.diagnostics, &diagnostics);
         self.diagnostics = diagnostics.into();
         self.config = Some(result.config);
         self.tick();

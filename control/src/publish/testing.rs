@@ -92,7 +92,7 @@ pub(crate) async fn publish(publisher: &Publisher, hosts: &[&str]) {
     let result = CompileResult {
         snapshot: snapshot_with(hosts),
         diagnostics: Vec::new(),
-        config: Arc::new(ConfigSet { pod, objects: Vec::new() }),
+        config: Arc::new(ConfigSet { pod, objects: Vec::new(), ..ConfigSet::default() }),
         compile_ms: 1,
     };
     publisher.publish(result).await.unwrap();

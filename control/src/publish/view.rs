@@ -61,6 +61,8 @@ pub struct Tally {
     pub sent: u64,
     /// Updates nacked.
     pub nacked: u64,
+    /// Secrets found missing, broken or out of date.
+    pub certificate_errors: u64,
 }
 
 /// The publisher's state at one moment.

@@ -187,7 +187,9 @@ async fn start_pipeline(
         node: settings.node_name.clone(),
         locality: settings.locality.clone(),
     };
-    let compiler = CompileActor::new(Arc::new(pod), publisher, servers.clone()).start();
+    let compiler =
+        CompileActor::new(Arc::new(pod), settings.on_secret_deleted, publisher, servers.clone())
+            .start();
     let whole_ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let policy = DebouncePolicy {
         quiet_ms: whole_ms(settings.debounce_after),

@@ -134,7 +134,7 @@ proptest! {
     ) {
         let cases = cases();
         let input = fs::read_to_string(case.get(&cases).join("input.yaml")).unwrap();
-        let config = ConfigSet { pod: gateway_pod(&input), objects: changed(&input, &changes) };
+        let config = ConfigSet { pod: gateway_pod(&input), objects: changed(&input, &changes), ..ConfigSet::default() };
         let compiled = compile(&config);
         prop_assert_eq!(compiled.snapshot.check(), Ok(()));
         prop_assert_eq!(&compile(&config), &compiled);

@@ -63,6 +63,8 @@ pub struct Materials<'m> {
     pub secrets: &'m BTreeMap<SecretName, Arc<Secret>>,
     /// Directory of the gateway's own identity.
     pub mesh: &'m Path,
+    /// A chain whose Secret is gone fails, in place of serving on with what it was made of.
+    pub fails_without_secret: bool,
 }
 
 impl Materials<'_> {

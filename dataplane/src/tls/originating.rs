@@ -92,14 +92,20 @@ impl Originating {
             return;
         }
         let configs = material.configs(&self.policy);
+        let is_over = |error: &MaterialError| {
+            from.fails_without_secret && matches!(error, MaterialError::NoSecret(_))
+        };
         match &configs {
             Ok(_) => tracing::info!("TLS to {}: certificates read anew", self.cluster),
-            Err(error) if old.configs.is_ok() => {
+            Err(error) if old.configs.is_ok() && !is_over(error) => {
                 tracing::error!("TLS to {}: {error}; the last ones serve on", self.cluster);
             }
             Err(error) => tracing::error!("TLS to {}: {error}; handshakes fail", self.cluster),
         }
-        let configs = configs.or_else(|error| old.configs.map_err(|_| error));
+        let configs = configs.or_else(|error| match is_over(&error) {
+            true => Err(error),
+            false => old.configs.map_err(|_| error),
+        });
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = State { material, configs };
     }
 

@@ -75,7 +75,8 @@ impl TlsTable {
             });
             let terminating = terminated(spec).map(|(tls, is_tcp)| {
                 let recipe = Recipe::read(tls, is_tcp, &spec.name, from);
-                Terminating::new(recipe, tickets, old.and_then(|old| old.terminating.as_ref()))
+                let old = old.and_then(|old| old.terminating.as_ref());
+                Terminating::new(recipe, tickets, old, from.fails_without_secret)
             });
             Chain { name: spec.name.clone(), terminating }
         };
@@ -146,7 +147,12 @@ fn terminated(chain: &TlsChain) -> Option<(&ServerTls, bool)> {
 }
 
 impl Terminating {
-    fn new(recipe: Recipe, tickets: &TicketSecret, previous: Option<&Arc<Self>>) -> Arc<Self> {
+    fn new(
+        recipe: Recipe,
+        tickets: &TicketSecret,
+        previous: Option<&Arc<Self>>,
+        fails_without_secret: bool,
+    ) -> Arc<Self> {
         let old = previous.map(|previous| (previous, previous.state()));
         if let Some((previous, old)) = &old
             && old.recipe == recipe
@@ -158,7 +164,7 @@ impl Terminating {
                 ClientDemand::Certificate { trust, .. } if is_trust_file(trust));
         let tls = &recipe.tls;
         let policy = Policy { client: tls.client.clone(), version_min: tls.version_min };
-        let state = State::new(recipe, tickets, old.map(|(_, old)| old));
+        let state = State::new(recipe, tickets, old.map(|(_, old)| old), fails_without_secret);
         Arc::new(Self { state: RwLock::new(state), policy, has_files })
     }
 
@@ -200,10 +206,16 @@ impl Terminating {
 }
 
 impl State {
-    fn new(recipe: Recipe, tickets: &TicketSecret, old: Option<Self>) -> Self {
+    fn new(
+        recipe: Recipe,
+        tickets: &TicketSecret,
+        old: Option<Self>,
+        fails_without_secret: bool,
+    ) -> Self {
         let config = recipe.server_config(tickets).map(Arc::new).or_else(|error| {
+            let is_over = fails_without_secret && matches!(error, MaterialError::NoSecret(_));
             // Only the material may differ: what the Gateway demands is never served weaker.
-            let same = old.filter(|old| old.recipe.tls == recipe.tls);
+            let same = old.filter(|old| !is_over && old.recipe.tls == recipe.tls);
             let kept = same.and_then(|old| old.config.ok());
             match &kept {
                 Some(_) => {

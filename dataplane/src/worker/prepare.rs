@@ -50,7 +50,15 @@ impl Means {
 impl Prepared {
     /// What its TLS is made of.
     pub fn materials<'m>(&'m self, means: &'m Means) -> Materials<'m> {
-        Materials { secrets: &self.snapshot.secrets, mesh: &means.identity_dir }
+        materials(&self.snapshot, means)
+    }
+}
+
+fn materials<'m>(snapshot: &'m Snapshot, means: &'m Means) -> Materials<'m> {
+    Materials {
+        secrets: &snapshot.secrets,
+        mesh: &means.identity_dir,
+        fails_without_secret: snapshot.settings.fails_without_secret,
     }
 }
 
@@ -117,7 +125,7 @@ fn tls_tables(
     previous: Option<&Prepared>,
     means: &Means,
 ) -> BTreeMap<ListenerId, Arc<TlsTable>> {
-    let from = Materials { secrets: &snapshot.secrets, mesh: &means.identity_dir };
+    let from = materials(snapshot, means);
     let tls = snapshot.listeners.iter().filter(|(_, listener)| !listener.chains().is_empty());
     tls.map(|(id, listener)| {
         let old = previous.and_then(|previous| previous.tls.get(id));
@@ -131,7 +139,7 @@ fn originating(
     previous: Option<&Prepared>,
     means: &Means,
 ) -> BTreeMap<ClusterId, Arc<Originating>> {
-    let from = Materials { secrets: &snapshot.secrets, mesh: &means.identity_dir };
+    let from = materials(snapshot, means);
     let secured = snapshot.clusters.iter().filter_map(|(id, spec)| Some((id, spec.tls.as_ref()?)));
     let made = secured.map(|(id, tls)| {
         let old = previous.and_then(|previous| previous.originating.get(id));

@@ -20,6 +20,7 @@ pub(super) fn settings(from: wire::GatewaySettings) -> Result<GatewaySettings, F
         access_logs: each("access_logs", from.access_logs, access_log)?,
         tracing: from.tracing.map(tracing).transpose().at("tracing")?,
         metrics: each("metrics", from.metrics, metric_change)?,
+        fails_without_secret: from.fails_without_secret,
     })
 }
 

@@ -19,6 +19,7 @@ pub fn settings(from: &GatewaySettings) -> wire::GatewaySettings {
         access_logs: from.access_logs.iter().map(access_log).collect(),
         tracing: from.tracing.as_ref().map(tracing),
         metrics: from.metrics.iter().map(metric_change).collect(),
+        fails_without_secret: from.fails_without_secret,
     }
 }
 

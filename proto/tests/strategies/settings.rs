@@ -27,7 +27,8 @@ pub(super) fn settings() -> impl Strategy<Value = GatewaySettings> {
         ClientCertHeader::AlwaysForwardOnly,
     ]);
     let metrics = vec(metric_change(), 0..3);
-    (any::<u32>(), path, certificate, vec(access_log(), 0..3), of(tracing()), metrics).prop_map(
+    let logs = vec(access_log(), 0..3);
+    (any::<u32>(), path, certificate, logs, of(tracing()), metrics, any::<bool>()).prop_map(
         |(
             trusted_proxies,
             path_normalization,
@@ -35,6 +36,7 @@ pub(super) fn settings() -> impl Strategy<Value = GatewaySettings> {
             access_logs,
             tracing,
             metrics,
+            fails_without_secret,
         )| {
             GatewaySettings {
                 trusted_proxies,
@@ -43,6 +45,7 @@ pub(super) fn settings() -> impl Strategy<Value = GatewaySettings> {
                 access_logs,
                 tracing,
                 metrics,
+                fails_without_secret,
             }
         },
     )

@@ -19,6 +19,8 @@ pub struct GatewaySettings {
     pub tracing: Option<Tracing>,
     /// What differs from Istio's standard metrics, each metric once.
     pub metrics: Vec<MetricChange>,
+    /// Handshakes of a server whose Secret is gone fail; else it serves on with what it was made of.
+    pub fails_without_secret: bool,
 }
 
 /// Path normalisation (Istio contract 6.7).

@@ -103,7 +103,10 @@ fn names(view: &SourceView) -> BTreeSet<String> {
 
 fn of_gateway(gateway: &Gateway) -> Vec<&str> {
     let settings = gateway.servers.iter().filter_map(|server| server.tls.as_ref());
-    let named = settings.flat_map(|tls| tls.credential_names.iter().chain([&tls.credential_name]));
+    let named = settings.flat_map(|tls| {
+        let single = [&tls.credential_name, &tls.ca_cert_credential_name];
+        tls.credential_names.iter().chain(single)
+    });
     named.map(String::as_str).collect()
 }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 fn from(secrets: &BTreeMap<SecretName, Arc<Secret>>) -> Materials<'_> {
-    Materials { secrets, mesh: Path::new("/nonexistent") }
+    Materials { secrets, mesh: Path::new("/nonexistent"), fails_without_secret: false }
 }
 
 fn named(name: &str) -> SecretName {

@@ -39,7 +39,11 @@ fn config_of(
     held: &Secret,
 ) -> Result<Arc<ServerConfig>, MaterialError> {
     let secrets = BTreeMap::from([(secret("shop"), Arc::new(held.clone()))]);
-    let from = Materials { secrets: &secrets, mesh: Path::new("/nonexistent") };
+    let from = Materials {
+        secrets: &secrets,
+        mesh: Path::new("/nonexistent"),
+        fails_without_secret: false,
+    };
     let recipe = Recipe::read(tls, false, chain, from);
     recipe.server_config(&TicketSecret::new(&[7; 32])).map(Arc::new)
 }

@@ -45,7 +45,7 @@ fn table(
     secrets: &Secrets,
     previous: Option<&Arc<TlsTable>>,
 ) -> Arc<TlsTable> {
-    let from = Materials { secrets, mesh: Path::new("/nonexistent") };
+    let from = Materials { secrets, mesh: Path::new("/nonexistent"), fails_without_secret: false };
     TlsTable::new(listener, from, &TicketSecret::new(&[7; 32]), previous)
 }
 
@@ -88,6 +88,22 @@ fn a_good_pair_stays_until_a_better_one_comes() {
     assert_eq!(shown(&second), shown(&first));
     let third = table(&listener, &secrets(&[("a", &two)]), Some(&second));
     assert_ne!(shown(&third), shown(&first));
+}
+
+#[test]
+fn a_secret_that_is_gone_serves_on_unless_that_is_forbidden() {
+    let authority = Authority::new();
+    let listener = listener(&[("a", tls(secret("a")))]);
+    let first = table(&listener, &secrets(&[("a", &authority.issue(&["a.example.com"], 1))]), None);
+    for (fails_without_secret, serves) in [(false, true), (true, false)] {
+        let none = secrets(&[]);
+        let from =
+            Materials { secrets: &none, mesh: Path::new("/nonexistent"), fails_without_secret };
+        let tickets = TicketSecret::new(&[7; 32]);
+        let second = TlsTable::new(&listener, from, &tickets, Some(&first));
+        let found = shown(&second, &authority, "a.example.com").is_some();
+        assert_eq!(found, serves, "{fails_without_secret}");
+    }
 }
 
 #[test]
@@ -143,7 +159,11 @@ fn files_are_read_anew_and_a_bad_one_changes_nothing() {
     let table = table(&listener(&[("a", tls(files))]), &none, None);
     let shown = || shown(&table, &authority, "a.example.com").unwrap();
     let refresh = || {
-        let from = Materials { secrets: &none, mesh: Path::new("/nonexistent") };
+        let from = Materials {
+            secrets: &none,
+            mesh: Path::new("/nonexistent"),
+            fails_without_secret: false,
+        };
         table.refresh(from, &TicketSecret::new(&[7; 32])).into_iter().next().map(|(_, bad)| bad)
     };
     assert!(table.has_files());
