@@ -143,6 +143,9 @@ pub struct UpOptions {
     /// Zipkin collector of spans, in place of the configured one
     #[arg(long, alias = "zipkinAddress", value_name = "HOST:PORT", value_parser = host_port)]
     pub zipkin_address: Option<String>,
+    /// DNS server for the names of endpoints [default: those of /etc/resolv.conf]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub dns_resolver: Option<SocketAddr>,
     /// Print warnings and errors only
     #[arg(long)]
     pub quiet: bool,

@@ -10,7 +10,7 @@ mod value;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -46,6 +46,7 @@ Supervisor
                                   after which such requests get 500 [off]
   --log-level, --log-output-level LEVEL   error, warn, info, debug; `scope:level` too [info]
   --access-log FILE|-|off         in place of the configured access logs' files
+  --dns-resolver ADDRESS:PORT     resolves endpoints' names [those of /etc/resolv.conf]
   --zipkin-address HOST:PORT      collector of spans, in place of the configured one
   --quiet                         only warnings and errors
 Clients (a duration or number of 0 = no limit)
@@ -161,6 +162,8 @@ pub struct Flags {
     pub access_log: AccessLogFlag,
     /// `host:port` of a collector of spans.
     pub zipkin: Option<String>,
+    /// DNS server for endpoints' names.
+    pub dns_resolver: Option<SocketAddr>,
     /// What clients may take.
     pub edge: EdgeLimits,
     /// Descriptor for status lines.

@@ -7,6 +7,7 @@
 //! | [`admin`] | the supervisor's HTTP: health, figures, state |
 //! | `worker` | a worker process: subscribe, apply, serve |
 //! | `listener`, `http`, `route`, `cluster`, `subset` | a request's way, in that order |
+//! | `names` | endpoints known by name, resolved |
 //! | `tcp` | the same for opaque bytes |
 //! | [`black_box`] | what outlives a worker |
 //! | `proxy_protocol` | who is at the other end, as a load balancer in front says |
@@ -21,6 +22,7 @@ mod clock;
 mod cluster;
 mod http;
 mod listener;
+mod names;
 mod proxy_protocol;
 mod region;
 mod route;

@@ -9,6 +9,7 @@
 //! | [`scripted`] | a backend that says given bytes |
 //! | [`certificates`] | an authority, what it signs, and Secrets that hold it |
 //! | [`client`] | HTTP/1.1, HTTP/2 and raw bytes towards a listener |
+//! | [`dns`] | a DNS server that answers as told |
 //! | [`load`] | many connections at once, each failure counted by kind |
 //! | [`manifests`] | the reference configuration with the ports of the fakes |
 //! | [`process`] | what the kernel knows of a process and its sockets |
@@ -24,6 +25,7 @@
 pub mod certificates;
 pub mod client;
 pub mod dk_shop;
+pub mod dns;
 pub mod frames;
 pub mod load;
 pub mod manifests;

@@ -96,6 +96,7 @@ pub(crate) fn supervisor(setup: &Setup, control: Option<&ControlStatus>) -> Vec<
         .optional("locality", options.locality.as_ref())
         .optional("identity-dir", options.identity_dir.as_ref().map(|path| path.display()))
         .optional("access-log", options.access_log.as_ref())
+        .optional("dns-resolver", options.dns_resolver)
         .optional("zipkin-address", options.zipkin_address.as_ref())
         .flag("shutdown-grace", millis(options.shutdown_grace))
         .flag("drain-duration", millis(options.drain_duration))

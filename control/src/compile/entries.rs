@@ -140,12 +140,6 @@ fn check_resolution(spec: &ServiceEntry, scope: &mut Scope<'_>) {
         let what = "hold a wildcard, which cannot be resolved";
         scope.invalid("hosts", what, "list endpoints, or write the hosts out");
     }
-    let is_name = |endpoint: &WorkloadEntry| endpoint.address.parse::<IpAddr>().is_err();
-    let is_selecting = spec.workload_selector.is_some();
-    if !is_selecting && (spec.endpoints.is_empty() || spec.endpoints.iter().any(is_name)) {
-        let what = "DNS names are not resolved yet: they give no endpoints";
-        scope.warn(NOT_IN_FORCE, "resolution", what, "list endpoints by address meanwhile");
-    }
     if resolution == "DNS_ROUND_ROBIN" && spec.endpoints.len() > 1 {
         scope.invalid("endpoints", "may be one only with DNS_ROUND_ROBIN", "use DNS");
     }

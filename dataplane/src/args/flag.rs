@@ -15,6 +15,7 @@ pub(super) const KNOWN: &[&str] = &[
     "connections-per-address-max",
     "control-socket",
     "discovery-address",
+    "dns-resolver",
     "domain",
     "drain-duration",
     "fields-max",

@@ -1,7 +1,7 @@
 //! What a command line gives, and what environment and defaults make of it.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -48,6 +48,7 @@ pub(super) struct Given {
     log_level: Option<&'static str>,
     access_log: AccessLogFlag,
     zipkin: Option<String>,
+    dns_resolver: Option<SocketAddr>,
     idle: Option<Duration>,
     edge: EdgeLimits,
     pub(super) is_quiet: bool,
@@ -88,6 +89,7 @@ impl Given {
             "log-level" | "log-output-level" => self.log_level = Some(value::log_level(text)?),
             "access-log" => self.access_log = value::access_log(text)?,
             "zipkin-address" => self.zipkin = Some(value::host_port(text)?),
+            "dns-resolver" => self.dns_resolver = Some(value::socket_address(text)?),
             "status-fd" => self.status_fd = Some(value::descriptor(text)?),
             "idle-timeout" => self.idle = Some(value::duration(text)?),
             _ => return self.set_edge(name, text),
@@ -158,6 +160,7 @@ impl Given {
             },
             access_log: self.access_log.clone(),
             zipkin: self.zipkin.clone(),
+            dns_resolver: self.dns_resolver,
             edge: self.edge(env)?,
             status_fd: self.status_fd,
         })

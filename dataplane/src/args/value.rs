@@ -1,7 +1,7 @@
 //! Texts of flags to values, each with what is allowed.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -84,6 +84,10 @@ pub(super) fn host_port(text: &str) -> Result<String, ValueError> {
         Ok(1..) if !host.is_empty() => Ok(text.to_owned()),
         _ => Err(ValueError::HostPort),
     }
+}
+
+pub(super) fn socket_address(text: &str) -> Result<SocketAddr, ValueError> {
+    text.parse().map_err(|_| ValueError::HostPort)
 }
 
 /// Brackets around an IPv6 address are welcome.

@@ -1,6 +1,7 @@
 //! What a route holds of a cluster: views and figures, found once per snapshot.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,6 +14,7 @@ use super::actor::{ApplySpec, ClusterActor, ClusterView};
 use super::limits::{Overflow, Permit};
 use super::outlier::{self, Outcome};
 use super::sharing::Sharing;
+use crate::names::actor::{Follow, NamesActor};
 use crate::region::Region;
 use crate::subset::actor::{ApplyEndpoints, HealthChanged, SubsetActor};
 use crate::subset::balance::SubsetView;
@@ -42,6 +44,9 @@ pub struct ClusterHandle {
     pub open: Rc<Cell<u32>>,
     cluster_actor: Addr<ClusterActor>,
     subset_actor: Addr<SubsetActor>,
+    names: Addr<NamesActor>,
+    /// [`NamesActor`] knows of this cluster.
+    follows_names: Cell<bool>,
     /// [`super::health::Outliers::changes`] that the endpoints' view has.
     seen_changes: Cell<u64>,
 }
@@ -55,6 +60,19 @@ pub struct Parts {
     pub tls: Option<Arc<Originating>>,
     /// Of the whole service port.
     pub endpoints: Arc<EndpointSet>,
+}
+
+/// What all clusters of a worker share.
+#[derive(Debug, Clone)]
+pub struct Around {
+    /// With other workers.
+    pub region: Option<Rc<Region>>,
+    /// Who resolves names.
+    pub names: Addr<NamesActor>,
+}
+
+fn names_of(endpoints: &EndpointSet) -> BTreeSet<String> {
+    endpoints.names.iter().map(|named| named.host.clone()).collect()
 }
 
 /// Things that are only counted, since the worker started.
@@ -90,14 +108,16 @@ pub fn add_one(figure: &Cell<u64>) {
 
 impl ClusterHandle {
     /// Starts the cluster's actors. Must run inside an actix system.
-    pub fn start(id: ClusterId, parts: Parts, region: Option<Rc<Region>>) -> Self {
+    pub fn start(id: ClusterId, parts: Parts, around: &Around) -> Self {
         let Parts { spec, tls, endpoints } = parts;
         let id = Rc::new(id);
         let figures = ClusterFigures::new(Rc::clone(&id), &endpoints);
-        let sharing = Sharing::new(region, &id.to_string());
+        let sharing = Sharing::new(around.region.clone(), &id.to_string());
+        let names = names_of(&endpoints);
         let (cluster, policy) = ClusterActor::new(&spec, tls, sharing.clone());
         let (subset, view) = SubsetActor::new(ApplyEndpoints { cluster: spec, endpoints }, sharing);
-        Self {
+        let subset_actor = subset.start();
+        let this = Self {
             id,
             policy,
             subset: view,
@@ -106,8 +126,22 @@ impl ClusterHandle {
             tally: Tally::default(),
             open: Rc::default(),
             cluster_actor: cluster.start(),
-            subset_actor: subset.start(),
+            subset_actor,
+            follows_names: Cell::new(false),
+            names: around.names.clone(),
             seen_changes: Cell::new(0),
+        };
+        this.follow_names(names);
+        this
+    }
+
+    /// Says which names are resolved for the endpoints' sake; costs nothing where there are none.
+    fn follow_names(&self, names: BTreeSet<String>) {
+        let has_names = !names.is_empty();
+        if self.follows_names.replace(has_names) || has_names {
+            let cluster = self.id.to_string().into();
+            let who = self.subset_actor.downgrade().recipient();
+            self.names.do_send(Follow { cluster, who, names });
         }
     }
 
@@ -115,10 +149,12 @@ impl ClusterHandle {
     pub async fn apply(&self, Parts { spec, tls, endpoints }: Parts) {
         add_one(&self.tally.applied);
         self.figures.apply(&endpoints);
+        let names = names_of(&endpoints);
         let cluster = self.cluster_actor.send(ApplySpec(Arc::clone(&spec), tls));
         let subset = self.subset_actor.send(ApplyEndpoints { cluster: spec, endpoints });
         // An actor of this process can only be gone if the process is ending.
         let _ = tokio::join!(cluster, subset);
+        self.follow_names(names);
     }
 
     /// A host for a connection of opaque bytes, as [`SubsetView::pick`].

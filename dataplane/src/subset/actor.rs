@@ -1,8 +1,9 @@
 //! `SubsetActor`: which of a service's endpoints one cluster may use, published as a
 //! [`SubsetView`].
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use super::view::{self, Candidate, Rules};
 use crate::clock;
 use crate::cluster::health::HostHealth;
 use crate::cluster::sharing::Sharing;
+use crate::names::actor::Answered;
 use crate::worker::published::{Published, View};
 
 /// How often weights are looked at while endpoints warm up.
@@ -27,6 +29,8 @@ const WARMUP_STEP: Duration = Duration::from_secs(1);
 pub struct SubsetActor {
     sharing: Sharing,
     spec: ApplyEndpoints,
+    /// Of the names among the endpoints, and perhaps of others.
+    answers: HashMap<Arc<str>, Arc<[IpAddr]>>,
     hosts: HashMap<SocketAddr, Rc<Host>>,
     candidates: Vec<Candidate>,
     is_warming: bool,
@@ -54,17 +58,27 @@ impl SubsetActor {
     pub fn new(first: ApplyEndpoints, sharing: Sharing) -> (Self, View<SubsetView>) {
         let published = Published::new(SubsetView::empty(fastrand::u32(..)));
         let view = published.view();
-        let (hosts, candidates) = Default::default();
+        let (answers, hosts, candidates) = Default::default();
+        let is_warming = false;
         let mut this =
-            Self { sharing, spec: first, hosts, candidates, is_warming: false, published };
+            Self { sharing, spec: first, answers, hosts, candidates, is_warming, published };
         this.select();
         (this, view)
+    }
+
+    fn select_anew(&mut self, ctx: &mut Context<Self>) {
+        let was_warming = self.is_warming;
+        self.select();
+        if !was_warming {
+            self.publish_while_warming(ctx);
+        }
     }
 
     /// Selects by label, keeps hosts that are known, retires those that are gone.
     fn select(&mut self) {
         let spec = self.spec.clone();
-        let selected = selected(&spec);
+        let endpoints = resolved(&spec.endpoints, &self.answers);
+        let selected = selected(&spec.cluster, &endpoints);
         let ranks = locality::ranks(&spec.cluster.locality, &selected);
         let mut known = std::mem::take(&mut self.hosts);
         self.candidates.clear();
@@ -118,12 +132,37 @@ impl SubsetActor {
 }
 
 /// The endpoints that the cluster's labels select.
-fn selected(spec: &ApplyEndpoints) -> Vec<&Endpoint> {
-    let labels = &spec.cluster.labels;
+fn selected<'e>(cluster: &Cluster, endpoints: &'e [Endpoint]) -> Vec<&'e Endpoint> {
+    let labels = &cluster.labels;
     let is_selected = |endpoint: &&Endpoint| {
         labels.iter().all(|(name, value)| endpoint.labels.get(name) == Some(value))
     };
-    spec.endpoints.endpoints.iter().filter(is_selected).collect()
+    endpoints.iter().filter(is_selected).collect()
+}
+
+/// All endpoints: those that have an address, and each address of those that have a name.
+fn resolved<'e>(
+    set: &'e EndpointSet,
+    answers: &HashMap<Arc<str>, Arc<[IpAddr]>>,
+) -> Cow<'e, [Endpoint]> {
+    if set.names.is_empty() {
+        return Cow::Borrowed(&set.endpoints);
+    }
+    let addresses_max = if set.is_latest_answer_only { 1 } else { usize::MAX };
+    let named = set.names.iter().flat_map(|named| {
+        let addresses = answers.get(named.host.as_str()).map(|addresses| &addresses[..]);
+        let used = addresses.unwrap_or_default().iter().take(addresses_max);
+        used.map(|ip| Endpoint {
+            address: SocketAddr::new(*ip, named.port),
+            weight: named.weight,
+            labels: named.labels.clone(),
+            locality: named.locality.clone(),
+        })
+    });
+    // Two names may lead to one address.
+    let mut seen = HashSet::new();
+    let all = set.endpoints.iter().cloned().chain(named);
+    all.filter(|endpoint| seen.insert(endpoint.address)).collect()
 }
 
 impl Actor for SubsetActor {
@@ -138,12 +177,19 @@ impl Handler<ApplyEndpoints> for SubsetActor {
     type Result = ();
 
     fn handle(&mut self, next: ApplyEndpoints, ctx: &mut Self::Context) {
-        let was_warming = self.is_warming;
         self.spec = next;
-        self.select();
-        if !was_warming {
-            self.publish_while_warming(ctx);
-        }
+        let names = &self.spec.endpoints.names;
+        self.answers.retain(|name, _| names.iter().any(|named| *named.host == **name));
+        self.select_anew(ctx);
+    }
+}
+
+impl Handler<Answered> for SubsetActor {
+    type Result = ();
+
+    fn handle(&mut self, Answered { name, addresses }: Answered, ctx: &mut Self::Context) {
+        self.answers.insert(name, addresses);
+        self.select_anew(ctx);
     }
 }
 

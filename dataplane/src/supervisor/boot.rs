@@ -138,6 +138,7 @@ fn worker_settings(flags: &Flags, workers: u16) -> WorkerSettings {
         condemned: Vec::new(),
         access_log: flags.access_log.clone(),
         zipkin: flags.zipkin.clone(),
+        dns_resolver: flags.dns_resolver,
         edge: flags.edge,
     }
 }

@@ -29,7 +29,7 @@ use super::link::Outbox;
 use super::prepare::Prepared;
 use super::published::Published;
 use super::subscribe::{News, Verdict, Verdicts};
-use crate::cluster::handle::{ClusterHandle, Parts};
+use crate::cluster::handle::{Around, ClusterHandle, Parts};
 use crate::http::connection::Serving;
 use crate::http::trust::HeadRules;
 use crate::listener::actor::{Announce, Borrow, Drain, ListenerActor, Return};
@@ -37,7 +37,7 @@ use crate::listener::bound::BoundListener;
 use crate::listener::lives::{Lives, Order};
 use crate::listener::pulse::Patience;
 use crate::listener::refusals::Refusals;
-use crate::region::Region;
+use crate::names::actor::Settle;
 use crate::route::bound::BoundTable;
 use crate::tcp::buffers::Buffers;
 use crate::telemetry::histogram::Histogram;
@@ -71,7 +71,7 @@ pub struct WorkerActor {
     handshakes: BTreeMap<SocketAddr, Rc<HandshakeFigures>>,
     /// As above.
     refusals: BTreeMap<SocketAddr, Rc<Refusals>>,
-    region: Option<Rc<Region>>,
+    around: Around,
     stop: Rc<Notify>,
 }
 
@@ -110,7 +110,7 @@ impl WorkerActor {
         settings: Arc<WorkerSettings>,
         outbox: Outbox,
         offers: Receiver<Arc<Prepared>>,
-        region: Option<Rc<Region>>,
+        around: Around,
         outputs: Outputs,
         stop: Rc<Notify>,
     ) -> Self {
@@ -130,7 +130,7 @@ impl WorkerActor {
             apply_seconds: Histogram::new(report::APPLY_BOUNDS),
             handshakes: BTreeMap::new(),
             refusals: BTreeMap::new(),
-            region,
+            around,
             stop,
         }
     }
@@ -149,7 +149,7 @@ impl WorkerActor {
         };
         for id in &plan.start {
             if let Some(parts) = resources(id) {
-                let handle = ClusterHandle::start(id.clone(), parts, self.region.clone());
+                let handle = ClusterHandle::start(id.clone(), parts, &self.around);
                 self.clusters.insert(id.clone(), Rc::new(handle));
             }
         }
@@ -159,10 +159,13 @@ impl WorkerActor {
             .filter_map(|id| Some((Rc::clone(self.clusters.get(id)?), resources(id)?)))
             .collect();
         self.applying = Some(Applying { prepared, plan, waiting_for: BTreeSet::new() });
+        let names = self.around.names.clone();
         let told = async move {
             for (handle, parts) in updates {
                 handle.apply(parts).await;
             }
+            // Requests for endpoints known by name need an answer; nothing waits where all have one.
+            let _ = names.send(Settle).await;
         };
         ctx.wait(told.into_actor(self).map(|(), this, ctx| this.swap(ctx)));
     }

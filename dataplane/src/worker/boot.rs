@@ -1,5 +1,7 @@
 //! A worker process from its first line to its last.
 
+use std::cell::OnceCell;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -15,6 +17,9 @@ use super::link::{Link, Opening, Outbox};
 use super::subscribe::Subscriber;
 use crate::black_box::writer as black_box;
 use crate::clock;
+use crate::cluster::handle::Around;
+use crate::names::actor::{Ask, NamesActor};
+use crate::names::resolver::Resolver;
 use crate::region::Region;
 use crate::sys::fd_pass::worker_socket_from_env;
 use crate::sys::privileges;
@@ -67,11 +72,12 @@ async fn serve(link: Link, settings: Arc<WorkerSettings>, region: Option<OwnedFd
     let stop = Rc::new(Notify::new());
     let region = region.and_then(|fd| open_region(fd, &settings));
     let outputs = Outputs::default();
+    let names = NamesActor::new(asking(settings.dns_resolver));
     let worker = WorkerActor::new(
         Arc::clone(&settings),
         outbox.clone(),
         offered,
-        region,
+        Around { region, names: names.start() },
         outputs.clone(),
         Rc::clone(&stop),
     );
@@ -88,6 +94,15 @@ async fn serve(link: Link, settings: Arc<WorkerSettings>, region: Option<OwnedFd
         () = stop.notified() => {}
     }
     outputs.logs.close();
+}
+
+/// Asks that server, or the system's.
+fn asking(server: Option<SocketAddr>) -> Ask {
+    let resolver = OnceCell::new();
+    Box::new(move |name| {
+        let resolver = resolver.get_or_init(|| Resolver::new(server)).clone();
+        Box::pin(async move { resolver.ask(&name).await })
+    })
 }
 
 /// Without what workers share each counts for itself, which is better than not to serve.

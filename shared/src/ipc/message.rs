@@ -140,6 +140,8 @@ pub struct WorkerSettings {
     pub access_log: AccessLogFlag,
     /// `host:port` of a Zipkin collector, in place of the snapshot's collector.
     pub zipkin: Option<String>,
+    /// DNS server for endpoints' names; `None` = the system's.
+    pub dns_resolver: Option<SocketAddr>,
     /// What clients may take.
     pub edge: EdgeLimits,
 }
