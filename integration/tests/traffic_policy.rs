@@ -214,3 +214,21 @@ async fn an_endpoint_change_is_applied_to_its_cluster_alone() {
     .await;
     assert_eq!(applied("v.shop").await, 0.0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_that_a_limit_refuses_is_flagged_and_counted() {
+    let up = Upstream::start("u").await;
+    let rule = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\n\
+                metadata: {name: u, namespace: shop}\nspec: {host: u, trafficPolicy: \
+                {retryBudget: {percent: 0, minRetryConcurrency: 0}}}\n";
+    let mesh = Mesh::default().service("u", "http", &[up.address()]).object(rule);
+    let retries = "retries: {attempts: 2, retryOn: 5xx}";
+    let serving = mesh.host_to("u.test", "u", retries).start_on(FAIRWAY, 1).await;
+    up.reply_with(upstream::Reply::status(500));
+    ask(&serving).await.expect_status(500);
+    assert_eq!(up.total(), 1);
+    let refused = metric(&serving, "fairway_upstream_overflows_total", "limit=\"retries\"").await;
+    assert_eq!(refused, 1.0);
+    let flagged = metric(&serving, "istio_requests_total", "response_flags=\"UO\"").await;
+    assert_eq!(flagged, 1.0);
+}

@@ -241,14 +241,14 @@ impl Exchange<'_> {
         let ended = forwarding.run(&mut outgoing, &mut body).await;
         account.forwarded(&forwarding.trace, ended.is_ok());
         mirrors.send(self.downstream, &body);
-        let (answer, is_exhausted) = ended.map_err(|(error, is_exhausted)| {
-            note_exhausted(notes, is_exhausted);
+        let (answer, why) = ended.map_err(|(error, why)| {
+            *notes = notes.and(why);
             match error {
                 ProxyError::StreamIdle if !account.is_received() => ProxyError::RequestIdle,
                 error => error,
             }
         })?;
-        note_exhausted(notes, is_exhausted);
+        *notes = notes.and(why);
         account.detail("via_upstream");
         if self.head.is_grpc {
             account.set_grpc_status(grpc_status(answer.response.headers()));
@@ -345,12 +345,6 @@ impl Exchange<'_> {
         *reply.status_mut() = parts.status;
         *reply.headers_mut() = headers;
         Ok(reply)
-    }
-}
-
-fn note_exhausted(notes: &mut Flags, is_exhausted: bool) {
-    if is_exhausted {
-        *notes = notes.and(Flags::RETRIES_EXHAUSTED);
     }
 }
 

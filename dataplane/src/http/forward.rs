@@ -20,6 +20,7 @@ use hyper::body::{Body, Incoming};
 
 use super::body::{Completion, Replay, RequestBody, Streamed};
 use super::connection::Downstream;
+use super::flag::Flags;
 use super::reply::ProxyError;
 use super::request;
 use super::retry::{self, TryEnd};
@@ -192,8 +193,9 @@ struct Failure {
     unsent: Option<Box<Request<RequestBody>>>,
 }
 
-/// How the last try ended. The flag says that retries ran out.
-type Ended = Result<(Answer, bool), (ProxyError, bool)>;
+/// How the last try ended, and why no other followed that was wanted: retries ran out, or a limit
+/// on them is reached.
+type Ended = Result<(Answer, Flags), (ProxyError, Flags)>;
 
 /// The state of the tries so far.
 struct Tries {
@@ -233,7 +235,9 @@ impl Forwarding<'_> {
             tries.number += 1;
             // Boxed: rare, as in `within`.
             let mut waiting = Box::pin(tokio::time::sleep(wait));
-            self.within(None, Pin::new(&mut waiting)).await.map_err(|error| (error, false))?;
+            self.within(None, Pin::new(&mut waiting))
+                .await
+                .map_err(|error| (error, Flags::NONE))?;
             request::set_attempt(&mut outgoing.headers, tries.number);
         }
     }
@@ -246,9 +250,9 @@ impl Forwarding<'_> {
         body: &BodySource,
         tries: &mut Tries,
     ) -> ControlFlow<Ended, &RetryPolicy> {
-        let ended = |end: Result<Answer, ProxyError>, is_exhausted| {
-            let end = end.map(|answer| (answer, is_exhausted));
-            ControlFlow::Break(end.map_err(|error| (error, is_exhausted)))
+        let ended = |end: Result<Answer, ProxyError>, why| {
+            let end = end.map(|answer| (answer, why));
+            ControlFlow::Break(end.map_err(|error| (error, why)))
         };
         let is_wanted = |retry: &&RetryPolicy| match &end {
             Ok(answer) => {
@@ -257,13 +261,16 @@ impl Forwarding<'_> {
             }
             Err(error) => retry::is_wanted(retry, TryEnd::Failed(*error)),
         };
-        let Some(retry) = self.retry.filter(is_wanted) else { return ended(end, false) };
-        if tries.left == 0 || !body.can_be_sent() {
-            return ended(end, tries.left == 0);
+        let Some(retry) = self.retry.filter(is_wanted) else { return ended(end, Flags::NONE) };
+        if tries.left == 0 {
+            return ended(end, Flags::RETRIES_EXHAUSTED);
+        }
+        if !body.can_be_sent() {
+            return ended(end, Flags::NONE);
         }
         tries.permit = None;
         match policy.counters.as_ref().map(|counters| counters.take(Count::Retries)) {
-            Some(Err(Overflow)) => return ended(end, false),
+            Some(Err(Overflow)) => return ended(end, Flags::OVERFLOW),
             Some(Ok(permit)) => tries.permit = permit,
             None => {}
         }

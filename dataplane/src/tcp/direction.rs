@@ -66,6 +66,15 @@ enum Held {
     Piped(Pipe),
 }
 
+/// Which end of a direction broke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broken {
+    /// Where bytes come from.
+    Source,
+    /// Where they go.
+    Sink,
+}
+
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     #[default]
@@ -92,31 +101,33 @@ impl Direction {
     /// and ever after.
     ///
     /// # Errors
-    /// Either side's.
+    /// The end that broke.
     pub fn poll<F: Wire, T: Wire>(
         &mut self,
         cx: &mut Context<'_>,
         from: &mut F,
         to: &mut T,
         buffers: &Buffers,
-    ) -> Poll<io::Result<()>> {
+    ) -> Poll<Result<(), Broken>> {
         let stop_at = self.moved.saturating_add(TURN_BYTES_MAX as u64);
         while self.phase != Phase::Ended {
-            ready!(self.poll_write_held(cx, to, buffers))?;
+            ready!(self.poll_write_held(cx, to, buffers)).map_err(|_| Broken::Sink)?;
             if self.phase == Phase::Ending {
-                ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
+                ready!(Pin::new(&mut *to).poll_shutdown(cx)).map_err(|_| Broken::Sink)?;
                 self.phase = Phase::Ended;
                 break;
             }
             if to.socket().is_none() {
-                ready!(Pin::new(&mut *to).poll_flush(cx))?;
+                ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(|_| Broken::Sink)?;
             }
             if self.moved >= stop_at {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
             let is_over = match (self.is_bulk, from.socket(), to.socket()) {
-                (true, Some(source), Some(_)) => ready!(self.poll_fill(cx, source, buffers))?,
+                (true, Some(source), Some(_)) => {
+                    ready!(self.poll_fill(cx, source, buffers)).map_err(|_| Broken::Source)?
+                }
                 _ => ready!(self.poll_copy(cx, from, to, buffers))?,
             };
             if is_over {
@@ -203,16 +214,16 @@ impl Direction {
         from: &mut F,
         to: &mut T,
         buffers: &Buffers,
-    ) -> Poll<io::Result<bool>> {
+    ) -> Poll<Result<bool, Broken>> {
         let mut scratch = buffers.scratch();
         let mut read = ReadBuf::new(&mut scratch);
-        ready!(Pin::new(from).poll_read(cx, &mut read))?;
+        ready!(Pin::new(from).poll_read(cx, &mut read)).map_err(|_| Broken::Source)?;
         let filled = read.filled();
         self.is_bulk = filled.len() == SCRATCH_BYTES;
         let mut written = 0;
         while let Some(rest) = filled.get(written..).filter(|rest| !rest.is_empty()) {
-            match Pin::new(&mut *to).poll_write(cx, rest)? {
-                Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            match Pin::new(&mut *to).poll_write(cx, rest).map_err(|_| Broken::Sink)? {
+                Poll::Ready(0) => return Poll::Ready(Err(Broken::Sink)),
                 Poll::Ready(count) => written += count,
                 Poll::Pending => {
                     self.held = Held::Bytes(rest.to_vec(), 0);

@@ -119,11 +119,11 @@ pub async fn serve<D: Wire>(
                     let around = (serving, life);
                     match stream {
                         Upstream::Plain(upstream) => {
-                            let sides = (downstream, upstream);
+                            let sides = (downstream, upstream, &busy);
                             forward(sides, arrival, &mut finished, target, around).await;
                         }
                         Upstream::Secured(upstream) => {
-                            let sides = (downstream, *upstream);
+                            let sides = (downstream, *upstream, &busy);
                             // Boxed, so that plaintext does not carry the room for it.
                             let secured = forward(sides, arrival, &mut finished, target, around);
                             Box::pin(secured).await;
@@ -146,7 +146,7 @@ pub async fn serve<D: Wire>(
 }
 
 async fn forward<D: Wire, U: Wire>(
-    (mut downstream, mut upstream): (D, U),
+    (mut downstream, mut upstream, busy): (D, U, &Busy),
     arrival: Arrival,
     finished: &mut Finished<'_>,
     target: Target<'_>,
@@ -164,10 +164,12 @@ async fn forward<D: Wire, U: Wire>(
     let sides = (&mut downstream, &mut upstream);
     let buffers: &Buffers = &serving.buffers;
     let end = pump.run(sides, limits, Counters { received, sent }, (life, buffers)).await;
+    let went = if end == End::EndpointFailed { Went::Failed } else { Went::Well };
+    cluster.note(&cluster.policy.load(), busy.host(), went);
     finished.received_bytes = pump.up.moved();
     finished.sent_bytes = pump.down.moved();
     finished.termination = match end {
-        End::Closed | End::Failed => None,
+        End::Closed | End::ClientFailed | End::EndpointFailed => None,
         End::Idle => Some("idle_timeout"),
         End::TooOld => Some("max_connection_duration_reached"),
         End::Drained => Some("drained"),

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::buffers::Buffers;
-use super::direction::{Direction, Wire};
+use super::direction::{Broken, Direction, Wire};
 use crate::clock;
 use crate::listener::lives::Life;
 
@@ -23,8 +23,10 @@ const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 pub enum End {
     /// Both sides have closed.
     Closed,
-    /// A side was reset.
-    Failed,
+    /// The client's side was reset.
+    ClientFailed,
+    /// The endpoint's was.
+    EndpointFailed,
     /// Nothing moved for too long.
     Idle,
     /// It lived as long as it may.
@@ -134,7 +136,12 @@ impl Pump {
         let up = self.up.poll(cx, downstream, upstream, buffers);
         let down = self.down.poll(cx, upstream, downstream, buffers);
         match (up, down) {
-            (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => Poll::Ready(End::Failed),
+            (Poll::Ready(Err(Broken::Sink)), _) | (_, Poll::Ready(Err(Broken::Source))) => {
+                Poll::Ready(End::EndpointFailed)
+            }
+            (Poll::Ready(Err(Broken::Source)), _) | (_, Poll::Ready(Err(Broken::Sink))) => {
+                Poll::Ready(End::ClientFailed)
+            }
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(End::Closed),
             _ => Poll::Pending,
         }
