@@ -1,9 +1,10 @@
 """Adapter of the side-by-side proxy benchmark: Fairway with one worker, everything on by default."""
+import base64
 import json
 import pathlib
 import time
 
-WORKLOADS = {"W1", "W2", "W2b", "W4", "W5", "W6"}
+WORKLOADS = {"W1", "W2", "W2b", "W3", "W3b", "W4", "W5", "W6", "W7"}
 
 OBJECTS = """
 apiVersion: networking.istio.io/v1
@@ -14,6 +15,11 @@ spec:
   - port: {{number: {http}, name: http, protocol: HTTP}}
     hosts: ["*"]
   - port: {{number: {h2c}, name: h2c, protocol: HTTP2}}
+    hosts: ["*"]
+  - port: {{number: {https}, name: https, protocol: HTTPS}}
+    hosts: ["*"]
+    tls: {{mode: SIMPLE, credentialName: bench}}
+  - port: {{number: {tcp}, name: tcp, protocol: TCP}}
     hosts: ["*"]
 ---
 apiVersion: v1
@@ -28,6 +34,35 @@ metadata: {{name: backend, namespace: bench, labels: {{kubernetes.io/service-nam
 addressType: IPv4
 endpoints: [{{addresses: [127.0.0.1]}}]
 ports: [{{name: http, port: {backend}}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: l4, namespace: bench}}
+spec:
+  ports: [{{name: tcp, port: 80}}]
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: l4, namespace: bench, labels: {{kubernetes.io/service-name: l4}}}}
+addressType: IPv4
+endpoints: [{{addresses: [127.0.0.1]}}]
+ports: [{{name: tcp, port: {tcp_backend}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: l4, namespace: bench}}
+spec:
+  hosts: ["*"]
+  gateways: [bench]
+  tcp: [{{route: [{{destination: {{host: l4, port: {{number: 80}}}}}}]}}]
+"""
+
+SECRET = """
+---
+apiVersion: v1
+kind: Secret
+metadata: {{name: bench, namespace: istio-system}}
+data: {{tls.crt: {cert}, tls.key: {key}}}
 """
 
 VIRTUAL_SERVICE = """
@@ -58,7 +93,10 @@ def start(c):
     global instance
     folder = c.dir / "config"
     folder.mkdir()
-    (folder / "all.yaml").write_text(OBJECTS.format(**vars(type(c))) + "".join(virtual_services(c)))
+    pair = {name: base64.b64encode(file.read_bytes()).decode()
+            for name, file in (("cert", c.cert), ("key", c.key))}
+    (folder / "all.yaml").write_text(OBJECTS.format(**vars(type(c))) + SECRET.format(**pair) +
+                                     "".join(virtual_services(c)))
     instance = c.dir / "instance"
     return [c.bin("fairway"), "up", folder, "--workers", "1", "--quiet", "--instance-dir", instance,
             "--grpc-port", "0", "--debug-port", "0", "--monitoring-port", "0",
