@@ -1,6 +1,7 @@
 //! TLS that does not end at the gateway: the server name in the client hello chooses the backend,
 //! which shows its own certificate (Istio contract 2.11, 7).
 
+use std::fs;
 use std::net::SocketAddr;
 
 use fairway_integration::certificates::Authority;
@@ -143,11 +144,12 @@ async fn a_server_name_may_spell_port_subset_and_host() {
     let (v1, v2) = (TlsBackend::start("v1", &pair).await, TlsBackend::start("v2", &pair).await);
     let server = "[{port: {number: 15443, name: tls, protocol: TLS}, hosts: [\"*.local\"], \
                   tls: {mode: AUTO_PASSTHROUGH}}]";
+    let log = tempfile::NamedTempFile::new().expect("a temporary file");
     let setup = Setup::new(FAIRWAY)
         .file("gateway.yaml", gateway("gw", server))
         .file("service.yaml", versioned(&[("v1", v1.address()), ("v2", v2.address())]))
         .workers(1)
-        .flags("--port-map 15443:0");
+        .flags(&format!("--port-map 15443:0 --access-log {}", log.path().display()));
     let mut world = World::start(setup).await;
     let address = world.listener(15443).await;
     let client = TlsSetup::trusting(&[&authority]).client();
@@ -167,4 +169,16 @@ async fn a_server_name_may_spell_port_subset_and_host() {
     assert!(["v1", "v2"].map(Some).contains(&either.as_deref()), "{either:?}");
     counted(&world, "no_chain", 5).await;
     counted(&world, "success", 4).await;
+    wait::until("a line for each that was refused", async || {
+        let lines = fs::read_to_string(log.path()).ok()?;
+        let refused = |name: &&str| {
+            let is_its =
+                |line: &str| line.contains(name) && line.contains("filter_chain_not_found");
+            lines.lines().any(|line| is_its(line) && line.contains(" NR "))
+        };
+        // The first is outside of the chain's names, the second within them.
+        let names = ["a.shop.example", "outbound_.5432_.v3_.db.shop.svc.cluster.local"];
+        names.iter().all(refused).then_some(())
+    })
+    .await;
 }

@@ -9,12 +9,13 @@ use tokio::net::TcpStream;
 use super::bound::{BoundChain, BoundKind, BoundListener};
 use super::lives::Life;
 use super::refusals::Refusal;
+use super::unserved;
 use crate::clock;
 use crate::http::connection::{self, Serving};
 use crate::http::secure::Secure;
 use crate::proxy_protocol::receive::receive;
 use crate::tcp::exchange::{self, Arrival, Target};
-use crate::tls::accept::{Outcome, Stream, accept, refuse_name};
+use crate::tls::accept::{Outcome, Refused, Stream, accept, refuse_name};
 use crate::worker::published::View;
 
 /// The two ends of a connection, as far as routing and logs are concerned.
@@ -87,8 +88,13 @@ async fn secure(
         let accepting = pin!(accept(stream, &tls.table, &serving.handshakes));
         life.guard(accepting).await
     };
+    let log = |name| unserved::log(ends, begun, name, &serving.recording.load());
     // What went wrong is counted; the client has been told.
-    let Some(Ok(accepted)) = accepted else { return };
+    let accepted = match accepted {
+        Some(Ok(accepted)) => accepted,
+        Some(Err(Refused { outcome: Outcome::NoChain, server_name })) => return log(server_name),
+        Some(Err(_)) | None => return,
+    };
     let Some(chain) = tls.chains.get(accepted.chain) else { return };
     let server_name = accepted.server_name.clone();
     let arrival = |ahead| Arrival { ends, begun, server_name, ahead };
@@ -114,7 +120,8 @@ async fn secure(
             let arrival = arrival(ahead);
             let name = arrival.server_name.clone();
             let Some(target) = name.as_deref().and_then(|name| clusters.target(name)) else {
-                return refuse_name(stream, &serving.handshakes).await;
+                refuse_name(stream, &serving.handshakes).await;
+                return log(name);
             };
             serving.handshakes.count(Outcome::Success);
             return exchange::serve(stream, arrival, target, &serving, life).await;

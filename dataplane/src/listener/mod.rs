@@ -9,3 +9,4 @@ pub mod lives;
 pub mod pulse;
 pub mod refusals;
 pub mod streams;
+pub mod unserved;

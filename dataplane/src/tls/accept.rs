@@ -44,6 +44,21 @@ pub enum Stream {
     },
 }
 
+/// A connection that is not to be served.
+#[derive(Debug)]
+pub struct Refused {
+    /// Why.
+    pub outcome: Outcome,
+    /// From the client hello, lower case, if it got that far.
+    pub server_name: Option<Rc<str>>,
+}
+
+impl From<Outcome> for Refused {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, server_name: None }
+    }
+}
+
 /// How handshakes ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -113,14 +128,14 @@ pub async fn accept(
     stream: TcpStream,
     table: &TlsTable,
     figures: &HandshakeFigures,
-) -> Result<Arrival, Outcome> {
+) -> Result<Arrival, Refused> {
     let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
     let ended = timeout_at(deadline, shake_hands(stream, table)).await;
-    let ended = ended.unwrap_or(Err(Outcome::TimedOut));
+    let ended = ended.unwrap_or(Err(Outcome::TimedOut.into()));
     match &ended {
         Ok(Arrival { stream: Stream::Terminated(_), .. }) => figures.count(Outcome::Success),
         Ok(Arrival { stream: Stream::Opaque { .. }, .. }) => {}
-        Err(outcome) => figures.count(*outcome),
+        Err(refused) => figures.count(refused.outcome),
     }
     ended
 }
@@ -130,11 +145,12 @@ pub async fn refuse_name(mut stream: TcpStream, figures: &HandshakeFigures) {
     figures.count(refuse(&mut stream, UNRECOGNIZED_NAME, Outcome::NoChain).await);
 }
 
-async fn shake_hands(mut stream: TcpStream, table: &TlsTable) -> Result<Arrival, Outcome> {
+async fn shake_hands(mut stream: TcpStream, table: &TlsTable) -> Result<Arrival, Refused> {
     let hello = Hello::read(&mut stream).await.map_err(|error| outcome_of(&error))?;
     let Some((chain, spec)) = table.find(hello.server_name.as_deref()) else {
         tracing::debug!(server_name = hello.server_name.as_deref(), "no TLS chain for the name");
-        return Err(refuse(&mut stream, UNRECOGNIZED_NAME, Outcome::NoChain).await);
+        let outcome = refuse(&mut stream, UNRECOGNIZED_NAME, Outcome::NoChain).await;
+        return Err(Refused { outcome, server_name: hello.server_name });
     };
     let server_name = hello.server_name.clone();
     let stream = match &spec.terminating {
