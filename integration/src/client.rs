@@ -217,6 +217,16 @@ impl Wire {
         self.0.write_all(bytes).await
     }
 
+    /// Does the other side close without a word? A reset is such a close.
+    pub async fn is_closed_unread(&mut self) -> bool {
+        let mut heard = Vec::new();
+        match timeout(PATIENCE, self.0.read_to_end(&mut heard)).await {
+            Ok(Ok(_)) => heard.is_empty(),
+            Ok(Err(error)) => error.kind() == std::io::ErrorKind::ConnectionReset,
+            Err(_) => false,
+        }
+    }
+
     /// Reads until what came ends with `end`, and returns it all.
     ///
     /// # Panics

@@ -23,6 +23,17 @@ pub fn signal_if_there(pid: u32, signal: Signal) {
     }
 }
 
+/// Memory of a process that is not on disk, in bytes.
+///
+/// # Panics
+/// If there is no such process.
+pub fn resident_bytes(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|text| text.trim().strip_suffix(" kB")).expect("VmRSS is in kB");
+    kib.trim().parse::<u64>().expect("a number") * 1024
+}
+
 /// The process runs; one that waits to be reaped does not.
 pub fn is_alive(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();

@@ -38,6 +38,10 @@ use crate::worker::published::View;
 
 /// Largest read buffer: it grows to this only for bodies that fill it.
 const BUFFER_BYTES_MAX: usize = 400 * 1024;
+/// Streams that a client has reset before they were taken up: more is an attack (rapid reset).
+const RESET_UNSEEN_MAX: usize = 20;
+/// Streams that a client's mistakes have made the gateway reset (MadeYouReset).
+const RESET_BY_US_MAX: usize = 100;
 /// Flow-control windows of HTTP/2, in bytes (Envoy edge guide).
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
@@ -267,13 +271,14 @@ pub async fn serve_secure(
 }
 
 async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    stream: Prefixed<S>,
+    mut stream: Prefixed<S>,
     downstream: Downstream,
     life: &Life,
 ) {
     let spoken = downstream.spoken;
     let (limits, refusals) = (downstream.serving.limits, Rc::clone(&downstream.serving.refusals));
     let watch = downstream.watch.clone();
+    let pulse = watch.pulse();
     let downstream = Rc::new(downstream);
     let service = service_fn(move |request| recorded::serve(Rc::clone(&downstream), request));
     let ended = match spoken {
@@ -298,10 +303,13 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             if watch.pulse().phase() == Phase::Head {
                 watch.enter(Phase::Idle); // what was read ahead is HTTP/2's preface
             }
+            stream.meter();
             let stream = Coalesced::new(stream);
             let connection = http2::Builder::new(executor)
                 .timer(TokioTimer::new())
                 .max_concurrent_streams(limits.streams_max)
+                .max_pending_accept_reset_streams(RESET_UNSEEN_MAX)
+                .max_local_error_reset_streams(RESET_BY_US_MAX)
                 .initial_stream_window_size(STREAM_WINDOW_BYTES)
                 .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
                 .max_header_list_size(limits.head_bytes_max)
@@ -315,11 +323,12 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         }
     };
     // Nobody is told: requests on the connection have their own accounts.
-    if let Some(Err(error)) = ended
-        && let Some(refusal) = refusal_of(&error)
-    {
-        refusals.count(refusal);
-    }
+    let refusal = match ended {
+        Some(Err(_)) if pulse.is_flooded() => Some(Refusal::Flood),
+        Some(Err(error)) => refusal_of(&error),
+        _ => None,
+    };
+    refusal.into_iter().for_each(|refusal| refusals.count(refusal));
 }
 
 /// Heads are read somewhat beyond their limit, so that a target that is too long is told from a

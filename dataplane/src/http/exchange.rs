@@ -322,6 +322,9 @@ impl Exchange<'_> {
         let (mut parts, body) = response.into_parts();
         let upgrade = parts.headers.get(header::UPGRADE).cloned();
         let mut headers = std::mem::take(&mut parts.headers);
+        if request::has_two_lengths(&headers) {
+            return Err(ProxyError::UpstreamProtocol);
+        }
         request::remove_hop_by_hop(&mut headers);
         request::set_upstream_time(&mut headers, upstream_time);
         edits.apply(&mut headers);

@@ -1,26 +1,22 @@
-//! A stream whose first bytes were read already, to tell HTTP/1.1 from HTTP/2. It tells its
-//! connection's pulse what moves, and ends where the pulse says that the client took too long.
+//! A stream whose first bytes were read already, to tell HTTP/1.1 from HTTP/2.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 use hyper::rt::ReadBufCursor;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
-use crate::listener::pulse::{Phase, Pulse};
+use super::watched::Watched;
+use crate::listener::pulse::Pulse;
 
 /// What a client that speaks HTTP/2 sends first (RFC 9113 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Bytes of the first read: a usual request head in one go.
 const FIRST_READ_BYTES: usize = 4096;
-
-/// What a client gets that did not finish a request's head in time (RFC 9110 15.5.9).
-const HEAD_TIMED_OUT: &[u8] =
-    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// What a connection speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,21 +31,22 @@ pub enum Spoken {
 #[derive(Debug)]
 pub struct Prefixed<S> {
     ahead: Bytes,
-    stream: TokioIo<S>,
-    pulse: Arc<Pulse>,
-    /// What is left of what the client is told when its time is up.
-    last_words: &'static [u8],
+    stream: TokioIo<Watched<S>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Prefixed<S> {
     fn new(ahead: Vec<u8>, stream: S, pulse: Arc<Pulse>) -> Self {
-        let stream = TokioIo::new(stream);
-        Self { ahead: ahead.into(), stream, pulse, last_words: HEAD_TIMED_OUT }
+        Self { ahead: ahead.into(), stream: TokioIo::new(Watched::new(stream, pulse)) }
     }
 
     /// A stream of which nothing was read.
     pub fn plain(stream: S, pulse: Arc<Pulse>) -> Self {
         Self::new(Vec::new(), stream, pulse)
+    }
+
+    /// It is HTTP/2: its frames are counted.
+    pub fn meter(&mut self) {
+        self.stream.inner_mut().meter(&self.ahead);
     }
 
     /// Reads until it is clear what the client speaks. To be called when there is something to
@@ -86,36 +83,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> hyper::rt::Read for Prefixed<S> {
             buf.put_slice(&self.ahead.split_to(count));
             return Poll::Ready(Ok(()));
         }
-        match self.pulse.late() {
-            Some(Phase::Opening) => return Poll::Ready(Ok(())),
-            Some(Phase::Head) => return self.poll_give_up(cx),
-            _ => {}
-        }
-        let room = buf.remaining();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        // How many there were cannot be seen from here. The stream's end is heard too: no harm.
-        self.pulse.heard(room);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> Prefixed<S> {
-    /// Says that the head took too long; then there is nothing more to read.
-    fn poll_give_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        use hyper::rt::Write;
-        while !self.last_words.is_empty() {
-            match ready!(Pin::new(&mut self.stream).poll_write(cx, self.last_words))? {
-                0 => break,
-                count => self.last_words = &self.last_words[count..],
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn note_said(&self, written: &Poll<io::Result<usize>>) {
-        if matches!(written, Poll::Ready(Ok(1..))) {
-            self.pulse.said();
-        }
+        Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
@@ -125,9 +93,7 @@ impl<S: AsyncWrite + Unpin> hyper::rt::Write for Prefixed<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.note_said(&written);
-        written
+        Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -135,9 +101,7 @@ impl<S: AsyncWrite + Unpin> hyper::rt::Write for Prefixed<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.note_said(&written);
-        written
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {

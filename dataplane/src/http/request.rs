@@ -251,6 +251,11 @@ pub fn set_path(uri: &mut Uri, path: &str) -> Option<()> {
     Some(())
 }
 
+/// Does a message say in two ways where it ends (RFC 9112 6.1)? The library believes one of them.
+pub fn has_two_lengths(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH)
+}
+
 /// Takes away what concerns one hop only, in requests and responses alike.
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     // One look at the names instead of a look-up for each.

@@ -83,6 +83,7 @@ pub struct Pulse {
     is_fresh: AtomicBool,
     is_late: AtomicBool,
     has_streams: AtomicBool,
+    is_flooded: AtomicBool,
     heard: AtomicU32,
 }
 
@@ -94,6 +95,7 @@ impl Pulse {
             is_fresh: AtomicBool::new(true),
             is_late: AtomicBool::new(false),
             has_streams: AtomicBool::new(false),
+            is_flooded: AtomicBool::new(false),
             heard: AtomicU32::new(0),
         }
     }
@@ -121,12 +123,22 @@ impl Pulse {
         self.has_streams.store(true, Relaxed);
     }
 
+    /// Was the connection ended because its frames were a flood?
+    pub fn is_flooded(&self) -> bool {
+        self.is_flooded.load(Relaxed)
+    }
+
+    /// See [`Self::is_flooded`].
+    pub fn set_flooded(&self) {
+        self.is_flooded.store(true, Relaxed);
+    }
+
     /// Progress was made.
     pub fn touch(&self) {
         self.is_fresh.store(true, Relaxed);
     }
 
-    /// At most `count` bytes came from the client.
+    /// So many bytes came from the client.
     pub fn heard(&self, count: usize) {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         self.heard.store(self.heard.load(Relaxed).saturating_add(count), Relaxed);
