@@ -152,8 +152,11 @@ async fn a_disk_that_takes_nothing_costs_only_the_last_good_file() {
     let file = shop.world.instance_dir().join("last-good");
     wait::until("last-good", async || fs::exists(&file).unwrap().then_some(())).await;
     // What cannot be replaced by a rename fails as a full disk does, for root too.
-    fs::remove_file(&file).expect("it was there");
-    fs::create_dir(&file).expect("its name is free");
+    // The other worker may write it once more in between.
+    wait::until("a directory in its place", async || {
+        fs::remove_file(&file).and_then(|()| fs::create_dir(&file)).ok()
+    })
+    .await;
     let load = Load::start(shop.plan(8)).await;
     shop.world.write("dk-shop.yaml", &dk_shop_on_v2());
     load.all_from("v2").await;
