@@ -1,10 +1,12 @@
-"""Adapter of the side-by-side proxy benchmark: Fairway with one worker, everything on by default."""
-import base64
+"""Adapter of the side-by-side benchmark: Fairway with one worker."""
 import json
 import pathlib
 import time
 
-WORKLOADS = {"W1", "W2", "W2b", "W3", "W3b", "W4", "W5", "W6", "W7"}
+WORKLOADS = {"W1", "W2", "W2b", "W3", "W3b", "W4", "W5", "W6", "W6s", "W7"}
+# "fairway": as it comes. "fairway-all": tracing of 1 %, retries, outlier detection and limits too.
+# "fairway-log": and an access log in a file.
+FEATURES = "fairway"
 
 OBJECTS = """
 apiVersion: networking.istio.io/v1
@@ -18,7 +20,7 @@ spec:
     hosts: ["*"]
   - port: {{number: {https}, name: https, protocol: HTTPS}}
     hosts: ["*"]
-    tls: {{mode: SIMPLE, credentialName: bench}}
+    tls: {{mode: SIMPLE, serverCertificate: {cert}, privateKey: {key}}}
   - port: {{number: {tcp}, name: tcp, protocol: TCP}}
     hosts: ["*"]
 ---
@@ -26,43 +28,36 @@ apiVersion: v1
 kind: Service
 metadata: {{name: backend, namespace: bench}}
 spec:
-  ports: [{{name: http, port: 80}}]
+  ports: [{{name: http, port: 80}}, {{name: tcp, port: 90}}]
 ---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata: {{name: backend, namespace: bench, labels: {{kubernetes.io/service-name: backend}}}}
 addressType: IPv4
 endpoints: [{{addresses: [127.0.0.1]}}]
-ports: [{{name: http, port: {backend}}}]
----
-apiVersion: v1
-kind: Service
-metadata: {{name: l4, namespace: bench}}
-spec:
-  ports: [{{name: tcp, port: 80}}]
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {{name: l4, namespace: bench, labels: {{kubernetes.io/service-name: l4}}}}
-addressType: IPv4
-endpoints: [{{addresses: [127.0.0.1]}}]
-ports: [{{name: tcp, port: {tcp_backend}}}]
+ports: [{{name: http, port: {backend}}}, {{name: tcp, port: {tcp_backend}}}]
 ---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
-metadata: {{name: l4, namespace: bench}}
+metadata: {{name: tcp, namespace: bench}}
 spec:
   hosts: ["*"]
   gateways: [bench]
-  tcp: [{{route: [{{destination: {{host: l4, port: {{number: 80}}}}}}]}}]
+  tcp: [{{route: [{{destination: {{host: backend, port: {{number: 90}}}}}}]}}]
 """
 
-SECRET = """
+POLICY = """
 ---
-apiVersion: v1
-kind: Secret
-metadata: {{name: bench, namespace: istio-system}}
-data: {{tls.crt: {cert}, tls.key: {key}}}
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: backend, namespace: bench}
+spec:
+  host: backend
+  trafficPolicy:
+    connectionPool:
+      tcp: {maxConnections: 10000}
+      http: {http1MaxPendingRequests: 10000, http2MaxRequests: 10000, maxRetries: 100}
+    outlierDetection: {consecutive5xxErrors: 5, interval: 1s}
 """
 
 VIRTUAL_SERVICE = """
@@ -71,20 +66,26 @@ apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {{name: {name}, namespace: bench}}
 spec:
-  hosts: [{host}]
+  hosts: ["{host}"]
   gateways: [bench]
   http:
 """
 
-ROUTE = "  - {match}route: [{{destination: {{host: backend, port: {{number: 80}}}}}}]\n"
+ROUTE = "  - {match}route: [{{destination: {{host: backend, port: {{number: 80}}}}}}]{more}\n"
+RETRIES = "\n    retries: {attempts: 2, retryOn: 'connect-failure,refused-stream,503'}"
+
+MESH = """
+enableTracing: true
+defaultConfig: {tracing: {sampling: 1, zipkin: {address: "127.0.0.1:9"}}}
+"""
 
 
 def virtual_services(c):
+    more = RETRIES if FEATURES != "fairway" else ""
     if not c.vhosts:
-        yield VIRTUAL_SERVICE.format(name="all", host=c.host) + ROUTE.format(match="")
-    routes = "".join(
-        ROUTE.format(match=f"match: [{{uri: {{prefix: /r{r}}}}}]\n    ") for r in range(c.routes)
-    )
+        yield VIRTUAL_SERVICE.format(name="all", host="*") + ROUTE.format(match="", more=more)
+    match = "match: [{{uri: {{prefix: /r{}}}}}]\n    "
+    routes = "".join(ROUTE.format(match=match.format(r), more=more) for r in range(c.routes))
     for host in range(c.vhosts):
         yield VIRTUAL_SERVICE.format(name=f"h{host}", host=f"h{host}.test") + routes
 
@@ -93,14 +94,18 @@ def start(c):
     global instance
     folder = c.dir / "config"
     folder.mkdir()
-    pair = {name: base64.b64encode(file.read_bytes()).decode()
-            for name, file in (("cert", c.cert), ("key", c.key))}
-    (folder / "all.yaml").write_text(OBJECTS.format(**vars(type(c))) + SECRET.format(**pair) +
-                                     "".join(virtual_services(c)))
+    objects = OBJECTS.format(**vars(type(c)), cert=c.cert, key=c.key)
+    policy = POLICY if FEATURES != "fairway" else ""
+    (folder / "all.yaml").write_text(objects + policy + "".join(virtual_services(c)))
     instance = c.dir / "instance"
-    return [c.bin("fairway"), "up", folder, "--workers", "1", "--quiet", "--instance-dir", instance,
+    argv = [c.bin("fairway"), "up", folder, "--workers", "1", "--quiet", "--instance-dir", instance,
             "--grpc-port", "0", "--debug-port", "0", "--monitoring-port", "0",
             "--admin-port", "0", "--status-port", "0", "--metrics-port", "0"]
+    if FEATURES != "fairway":
+        argv += ["--mesh-config", c.write("mesh.yaml", MESH)]
+    if FEATURES == "fairway-log":
+        argv += ["--access-log", c.dir / "access.log"]
+    return argv
 
 
 def pids(root):
