@@ -232,3 +232,41 @@ async fn a_retry_that_a_limit_refuses_is_flagged_and_counted() {
     let flagged = metric(&serving, "istio_requests_total", "response_flags=\"UO\"").await;
     assert_eq!(flagged, 1.0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_admin_page_tells_of_every_endpoint_what_all_workers_have_counted() {
+    let [a, b, _] = three().await;
+    let policy = "connectionPool: {http: {http2MaxRequests: 50}}, \
+                  outlierDetection: {consecutive5xxErrors: 1, maxEjectionPercent: 100}";
+    let serving = start(&[&a, &b], policy).await;
+    b.reply_with(upstream::Reply::status(500));
+    for _ in 0..20 {
+        ask(&serving).await;
+    }
+    wait::until("the ejection is known to all workers", async || {
+        let before = b.total();
+        for _ in 0..10 {
+            ask(&serving).await;
+        }
+        (b.total() == before).then_some(())
+    })
+    .await;
+    let instance = serving.world.instance().expect("a running instance");
+    let admin = instance.supervisor.admin.parse().expect("an address");
+    let page = get_once(admin, "localhost", "/clusters").await.expect_status(200);
+    let page = String::from_utf8_lossy(&page.body).into_owned();
+    let name = "outbound|80||u.shop.svc.cluster.local";
+    for expected in [
+        format!("{name}::default_priority::max_requests::50\n"),
+        format!("{name}::{}::health_flags::healthy\n", a.address()),
+        format!("{name}::{}::rq_success::{}\n", a.address(), a.total()),
+        format!("{name}::{}::rq_error::{}\n", b.address(), b.total()),
+        format!("{name}::{}::health_flags::/failed_outlier_check\n", b.address()),
+    ] {
+        assert!(page.contains(&expected), "{expected} in {page}");
+    }
+    let json = get_once(admin, "localhost", "/clusters?format=json").await.expect_status(200);
+    let json: serde_json::Value = serde_json::from_slice(&json.body).expect("an object");
+    let hosts = json["cluster_statuses"][0]["host_statuses"].as_array().expect("hosts");
+    assert_eq!(hosts.len(), 2, "{json}");
+}

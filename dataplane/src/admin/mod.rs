@@ -2,6 +2,7 @@
 //! own with a small runtime. It owns nothing but sockets: what it shows it asks the loop for, and
 //! the loop never waits for it. If serving fails, the thread starts over on the same sockets.
 
+mod clusters;
 pub mod exposition;
 pub mod page;
 pub mod reply;

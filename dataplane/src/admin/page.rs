@@ -22,6 +22,8 @@ pub enum Page {
     Workers,
     /// Listeners as JSON.
     Listeners,
+    /// Clusters with their endpoints.
+    Clusters,
     /// Figures as `name: value` lines.
     Stats,
     /// Figures in exposition format.
@@ -45,6 +47,7 @@ type Entry = (&'static str, Page, bool);
 
 const ADMIN: &[Entry] = &[
     ("/", Page::Index, false),
+    ("/clusters", Page::Clusters, false),
     ("/drain_listeners", Page::DrainListeners, true),
     ("/listeners", Page::Listeners, false),
     ("/quitquitquit", Page::Quit, true),

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::exposition::{self, Form};
 use crate::supervisor::crash::Crash;
 use crate::supervisor::event::{Overview, Scrape};
+use crate::supervisor::listing::Clusters;
 
 /// A page's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +81,15 @@ pub fn workers(overview: &Overview) -> Reply {
 /// What is served, and why something is not.
 pub fn listeners(overview: &Overview) -> Reply {
     json(&json!({ "listeners": overview.status.listeners, "problems": overview.problems }))
+}
+
+/// Clusters with their endpoints, as `query` wants them: `format=json`, else text.
+pub fn clusters(clusters: &Clusters, query: Option<&str>) -> Reply {
+    let wants_json = query.is_some_and(|query| query.split('&').any(|one| one == "format=json"));
+    match wants_json {
+        true => json(&super::clusters::json(clusters)),
+        false => page(super::clusters::text(clusters)),
+    }
 }
 
 /// Build, state and age. `node` is the node id; both ages are equal, as one process has them.

@@ -98,7 +98,8 @@ impl Server {
                 };
                 let accept = request.headers().get(header::ACCEPT);
                 let form = reply::form(accept.and_then(|value| value.to_str().ok()));
-                response(self.show(door, page, form).await.unwrap_or_else(stuck))
+                let query = request.uri().query();
+                response(self.show(door, page, (form, query)).await.unwrap_or_else(stuck))
             }
             Err((status, None)) => response(reply::text(status, &format!("no page {path}"))),
             Err((status, Some(allow))) => {
@@ -112,7 +113,12 @@ impl Server {
     }
 
     /// `None`: the loop does not answer.
-    async fn show(&self, door: Door, page: Page, form: Form) -> Option<Reply> {
+    async fn show(
+        &self,
+        door: Door,
+        page: Page,
+        (form, query): (Form, Option<&str>),
+    ) -> Option<Reply> {
         let overview = || self.ask(Question::Overview);
         let scrape = || self.ask(Question::Scrape);
         Some(match page {
@@ -126,6 +132,7 @@ impl Server {
             Page::State => reply::state(&overview().await?),
             Page::Ready => reply::ready(&overview().await?),
             Page::Live => overview().await.map(|_| reply::text(StatusCode::OK, "live"))?,
+            Page::Clusters => reply::clusters(&self.ask(Question::Clusters).await?, query),
             Page::Stats => reply::stats(&scrape().await?),
             Page::Prometheus => reply::prometheus(&scrape().await?, form),
             Page::Quit => self.tell(Question::Quit)?,

@@ -8,11 +8,13 @@ use std::time::Instant;
 
 use actix::{Actor, Addr};
 use fairway_shared::id::ClusterId;
+use fairway_shared::ipc::message::ClusterState;
 use fairway_shared::snapshot::cluster::{Cluster, EndpointSet};
 
 use super::actor::{ApplySpec, ClusterActor, ClusterView};
 use super::limits::{Overflow, Permit};
 use super::outlier::{self, Outcome};
+use super::pool::Open;
 use super::sharing::Sharing;
 use crate::names::actor::{Follow, NamesActor};
 use crate::region::Region;
@@ -184,6 +186,38 @@ impl ClusterHandle {
                 permit => return permit,
             }
         }
+    }
+
+    /// Counts a connection for as long as it lives.
+    pub fn open(&self, host: &Host, permit: Option<Permit>) -> Open {
+        Open::new([&self.open, &host.open], permit)
+    }
+
+    /// Counts an attempt to connect.
+    pub fn note_dialled(&self, host: &Host, is_good: bool) {
+        add_one(&self.tally.connects);
+        add_one(&host.counts.connects);
+        if !is_good {
+            add_one(&self.tally.connect_failures);
+            add_one(&host.counts.connect_failures);
+        }
+    }
+
+    /// The cluster as this worker sees it, its endpoints in parts of at most `endpoints_max`.
+    pub fn states(&self, endpoints_max: usize) -> Vec<ClusterState> {
+        let limits = self.policy.load().counters.as_ref().map(|counters| counters.limits());
+        let part = |endpoints| ClusterState {
+            name: self.id.to_string(),
+            limits: limits.unwrap_or_default(),
+            endpoints,
+        };
+        let view = self.subset.load();
+        let hosts = view.hosts();
+        if hosts.is_empty() {
+            return vec![part(Vec::new())];
+        }
+        let chunks = hosts.chunks(endpoints_max.max(1));
+        chunks.map(|hosts| part(hosts.iter().map(|host| host.state()).collect())).collect()
     }
 
     /// Counts how a request went, where endpoints are ejected.

@@ -108,6 +108,11 @@ impl Counters {
         self.shared.waiting_elsewhere()
     }
 
+    /// What they are.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// How often a limit was reached, for each of [`Count`] up to retries.
     pub fn refused(&self, count: Count) -> u64 {
         self.shared.refused[count as usize].get()

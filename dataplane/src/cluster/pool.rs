@@ -108,22 +108,23 @@ impl Connection {
 /// Counts an open connection for as long as it lives.
 #[derive(Debug)]
 pub struct Open {
-    count: Rc<Cell<u32>>,
+    /// Of the cluster, and of the endpoint.
+    counts: [Rc<Cell<u32>>; 2],
     /// Where connections are limited.
     permit: Option<Permit>,
 }
 
 impl Open {
     /// Counts one.
-    pub fn new(count: &Rc<Cell<u32>>, permit: Option<Permit>) -> Self {
-        count.set(count.get() + 1);
-        Self { count: Rc::clone(count), permit }
+    pub fn new(counts: [&Rc<Cell<u32>>; 2], permit: Option<Permit>) -> Self {
+        counts.iter().for_each(|count| count.set(count.get() + 1));
+        Self { counts: counts.map(Rc::clone), permit }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.count.set(self.count.get() - 1);
+        self.counts.iter().for_each(|count| count.set(count.get() - 1));
     }
 }
 

@@ -29,7 +29,7 @@ use crate::cluster::actor::ClusterView;
 use crate::cluster::connect::{self, ConnectError, Way};
 use crate::cluster::handle::{ClusterHandle, Went, add_one};
 use crate::cluster::limits::{Count, Overflow, Permit};
-use crate::cluster::pool::{Connection, Open, Pool, Stream};
+use crate::cluster::pool::{Connection, Pool, Stream};
 use crate::cluster::queue::{self, Turn};
 use crate::cluster::secured::Wanted;
 use crate::proxy_protocol::encode::{self, encode};
@@ -326,6 +326,9 @@ impl Forwarding<'_> {
             if let Some(host) = &judged {
                 self.cluster.note(policy, host, went(&sent));
             }
+            let is_success =
+                matches!(&sent, Ok(Ok(response)) if !response.status().is_server_error());
+            busy.host().counts.answered(is_success);
             let failure = match sent? {
                 Ok(response) => {
                     let upstream_time = clock::now().saturating_duration_since(started);
@@ -357,7 +360,7 @@ impl Forwarding<'_> {
     ) -> Result<Channel, ProxyError> {
         let way = Way { address: host.address, policy, wanted, preamble: &[] };
         if let Some(proxy) = policy.dialing.proxy_protocol {
-            return Box::pin(self.dial_own(way, (version, proxy))).await;
+            return Box::pin(self.dial_own(way, host, (version, proxy))).await;
         }
         if version == Version::HTTP_2 {
             return match host.pool.shared(&policy.life, wanted) {
@@ -386,28 +389,29 @@ impl Forwarding<'_> {
                 }
             }
         };
-        let open = Open::new(&self.cluster.open, connection);
-        self.dialled(connect::http1(way, open).await)
+        let open = self.cluster.open(host, connection);
+        self.dialled(host, connect::http1(way, open).await)
     }
 
     /// A connection that says whose it is, and is nobody else's afterwards.
     async fn dial_own(
         &self,
         way: Way<'_>,
+        host: &Host,
         (version, proxy): (Version, ProxyVersion),
     ) -> Result<Channel, ProxyError> {
         let peer = self.downstream.peer();
         let ends = encode::Way { source: peer.remote, destination: peer.local };
         let header = encode(proxy, ends);
         let way = Way { preamble: &header, ..way };
-        let open = Open::new(&self.cluster.open, self.cluster.permit_connection(way.policy)?);
+        let open = self.cluster.open(host, self.cluster.permit_connection(way.policy)?);
         if version == Version::HTTP_2 {
             let dialled = connect::http2(way, open).await;
             // In a pool of its own, which goes with the request.
-            let (sender, local) = self.dialled(dialled)?;
+            let (sender, local) = self.dialled(host, dialled)?;
             return Ok(Channel::Shared(Pool::default().share(sender, local, None)));
         }
-        self.dialled(connect::http1(way, open).await).map(Channel::Own)
+        self.dialled(host, connect::http1(way, open).await).map(Channel::Own)
     }
 
     /// A place on a fresh HTTP/2 connection, or on one that another request has dialled.
@@ -428,20 +432,17 @@ impl Forwarding<'_> {
                     None => continue,
                 }
             };
-            let open = Open::new(&self.cluster.open, None);
+            let open = self.cluster.open(host, None);
             let dialled = connect::http2(way, open).await.inspect_err(|error| dial.failed(*error));
-            let (sender, local) = self.dialled(dialled)?;
+            let (sender, local) = self.dialled(host, dialled)?;
             let secured = wanted.as_ref().map(Wanted::secured);
             return Ok(host.pool.share(sender, local, secured));
         }
     }
 
-    fn dialled<T>(&self, outcome: Result<T, ConnectError>) -> Result<T, ProxyError> {
-        add_one(&self.cluster.tally.connects);
-        outcome.map_err(|error| {
-            add_one(&self.cluster.tally.connect_failures);
-            error.into()
-        })
+    fn dialled<T>(&self, host: &Host, outcome: Result<T, ConnectError>) -> Result<T, ProxyError> {
+        self.cluster.note_dialled(host, outcome.is_ok());
+        outcome.map_err(ProxyError::from)
     }
 
     /// Counts the request where requests are limited. A connection that it may not use goes back.

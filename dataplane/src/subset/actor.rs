@@ -12,7 +12,7 @@ use actix::{Actor, AsyncContext, Context, Handler, Message};
 use fairway_shared::snapshot::cluster::{Cluster, Endpoint, EndpointSet};
 
 use super::balance::SubsetView;
-use super::host::Host;
+use super::host::{Host, Place};
 use super::locality;
 use super::view::{self, Candidate, Rules};
 use crate::clock;
@@ -86,6 +86,11 @@ impl SubsetActor {
             let address = endpoint.address;
             let host = known.remove(&address).unwrap_or_else(|| Rc::new(Host::new(address)));
             self.share_health(&host);
+            host.stand(Place {
+                weight: endpoint.weight,
+                locality: endpoint.locality.clone(),
+                priority: rank.priority(),
+            });
             self.hosts.insert(address, Rc::clone(&host));
             self.candidates.push(Candidate { host, weight: endpoint.weight, rank });
         }

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
+use fairway_shared::ipc::message::{EndpointCounts, EndpointState};
+
 use crate::clock;
 use crate::cluster::health::HostHealth;
 use crate::cluster::limits::Permit;
@@ -25,9 +27,46 @@ pub struct Host {
     pub figures: HostFigures,
     /// What all workers know of its health; only in clusters that eject.
     pub health: RefCell<Option<HostHealth>>,
+    /// What happened to it.
+    pub counts: HostCounts,
+    /// Its open connections.
+    pub open: Rc<Cell<u32>>,
+    place: RefCell<Place>,
     active: Cell<u32>,
     is_retired: Cell<bool>,
     is_ejected: Cell<bool>,
+}
+
+/// Where an endpoint stands among those of its cluster.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    /// Relative weight.
+    pub weight: u32,
+    /// `region/zone/subzone`.
+    pub locality: String,
+    /// 0 comes first.
+    pub priority: u32,
+}
+
+/// Things that are only counted, since the worker knows the endpoint.
+#[derive(Debug, Default)]
+pub struct HostCounts {
+    /// Attempts to connect.
+    pub connects: Cell<u64>,
+    /// Those that failed.
+    pub connect_failures: Cell<u64>,
+    /// Requests answered, but not with 5xx.
+    pub successes: Cell<u64>,
+    /// Requests answered with 5xx, or not at all.
+    pub errors: Cell<u64>,
+}
+
+impl HostCounts {
+    /// A request is over.
+    pub fn answered(&self, is_success: bool) {
+        let count = if is_success { &self.successes } else { &self.errors };
+        count.set(count.get() + 1);
+    }
 }
 
 impl Host {
@@ -39,9 +78,39 @@ impl Host {
             pool: Pool::default(),
             figures: HostFigures::default(),
             health: RefCell::default(),
+            counts: HostCounts::default(),
+            open: Rc::default(),
+            place: RefCell::default(),
             active: Cell::new(0),
             is_retired: Cell::new(false),
             is_ejected: Cell::new(false),
+        }
+    }
+
+    /// It stands there in the endpoint list that is in force.
+    pub fn stand(&self, place: Place) {
+        self.place.replace(place);
+    }
+
+    /// For people.
+    pub fn state(&self) -> EndpointState {
+        let place = self.place.borrow().clone();
+        let (successes, errors) = (self.counts.successes.get(), self.counts.errors.get());
+        EndpointState {
+            address: self.address,
+            weight: place.weight,
+            locality: place.locality,
+            priority: place.priority,
+            is_ejected: self.is_ejected(),
+            counts: EndpointCounts {
+                connections: self.open.get().into(),
+                connects: self.counts.connects.get(),
+                connect_failures: self.counts.connect_failures.get(),
+                active: self.active().into(),
+                requests: successes + errors,
+                successes,
+                errors,
+            },
         }
     }
 

@@ -20,6 +20,16 @@ pub enum Rank {
     None,
 }
 
+impl Rank {
+    /// For people; localities with shares are all of the first.
+    pub fn priority(self) -> u32 {
+        match self {
+            Self::Priority(number) => number,
+            Self::Share { .. } | Self::None => 0,
+        }
+    }
+}
+
 /// One rank for each endpoint, in order.
 pub fn ranks(policy: &LocalityPolicy, endpoints: &[&Endpoint]) -> Vec<Rank> {
     let distances: Vec<u32> = match policy {

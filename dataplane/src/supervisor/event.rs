@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::crash::Crash;
 use super::figures::Series;
 use super::link::Peer;
+use super::listing::Clusters;
 use crate::sys::process::Exit;
 use crate::sys::signal::TermSignal;
 
@@ -47,6 +48,8 @@ pub enum Question {
     Overview(oneshot::Sender<Overview>),
     /// All figures; answered within [`SCRAPE_WAIT_MS`](super::scrape::SCRAPE_WAIT_MS).
     Scrape(oneshot::Sender<Scrape>),
+    /// All clusters; answered within [`SCRAPE_WAIT_MS`](super::scrape::SCRAPE_WAIT_MS).
+    Clusters(oneshot::Sender<Clusters>),
     /// Finish what runs and stay, without a worker.
     DrainListeners,
     /// End as on `SIGTERM`.

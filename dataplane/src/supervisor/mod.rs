@@ -12,6 +12,7 @@ pub mod figures;
 pub mod inventory;
 pub mod lending;
 pub mod link;
+pub mod listing;
 mod own_metrics;
 pub mod poison;
 pub mod scrape;

@@ -47,6 +47,11 @@ impl<Reply> Scrapes<Reply> {
         self.last_nonce
     }
 
+    /// What is gathered for the reply, while it is waited for.
+    pub fn gathering(&mut self, nonce: u64) -> Option<&mut Reply> {
+        self.pending.iter_mut().find(|scrape| scrape.nonce == nonce).map(|scrape| &mut scrape.reply)
+    }
+
     /// A worker has answered.
     pub fn reported(&mut self, slot: WorkerSlot, nonce: u64) {
         for scrape in self.pending.iter_mut().filter(|scrape| scrape.nonce == nonce) {

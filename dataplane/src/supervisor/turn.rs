@@ -18,6 +18,7 @@ use super::figures::FigureStore;
 use super::inventory::Inventory;
 use super::lending::{self, Loans};
 use super::link::{Descriptor, Link, LinkError, Peer};
+use super::listing::{self, Clusters};
 use super::own_metrics::OwnMetrics;
 use super::poison::{CRASHES_MAX, Poison, Verdict};
 use super::scrape::Scrapes;
@@ -45,6 +46,8 @@ pub(super) struct Supervisor {
     figures: FigureStore,
     metrics: OwnMetrics,
     scrapes: Scrapes<oneshot::Sender<Scrape>>,
+    /// Each with what has been told so far.
+    listings: Scrapes<(Clusters, oneshot::Sender<Clusters>)>,
     poison: Poison,
     suspects: Suspects,
     phase: Phase,
@@ -94,6 +97,7 @@ impl Supervisor {
             figures: FigureStore::default(),
             metrics: OwnMetrics::new(),
             scrapes: Scrapes::default(),
+            listings: Scrapes::default(),
             poison: Poison::new(holdings.has_fallback),
             suspects: Suspects::default(),
             phase: Phase::Running,
@@ -106,7 +110,8 @@ impl Supervisor {
     /// When [`Self::tick`] is due at the latest.
     pub(super) fn next_wake_ms(&self) -> Option<Millis> {
         let slots = self.seats.iter().filter_map(|s| s.slot.next_wake_ms(&self.settings.policy));
-        slots.chain(self.phase.next_wake_ms()).chain(self.scrapes.next_wake_ms()).min()
+        let asked = [self.scrapes.next_wake_ms(), self.listings.next_wake_ms()];
+        slots.chain(self.phase.next_wake_ms()).chain(asked.into_iter().flatten()).min()
     }
 
     /// How it ended, if it has.
@@ -146,6 +151,9 @@ impl Supervisor {
             let own = self.metrics.render(&self.board);
             // Whoever asked may have given up.
             let _ = reply.send(Scrape { own, merged: self.figures.merged(now_ms) });
+        }
+        for (clusters, reply) in self.listings.due(now_ms) {
+            let _ = reply.send(clusters);
         }
     }
 
@@ -191,6 +199,14 @@ impl Supervisor {
             FromWorker::ControlConnected(is_connected) => {
                 self.board.connected(index, is_connected);
             }
+            FromWorker::Clusters { nonce, is_last, clusters } => {
+                if let Some((known, _)) = self.listings.gathering(nonce) {
+                    listing::add(known, clusters);
+                }
+                if is_last {
+                    self.listings.reported(peer.slot, nonce);
+                }
+            }
             FromWorker::Report { nonce, is_last, figures } => {
                 self.figures.heard(peer.slot, figures, now_ms);
                 if is_last {
@@ -235,6 +251,7 @@ impl Supervisor {
         }
         self.figures.ended(peer.slot, now_ms);
         self.scrapes.ended(peer.slot);
+        self.listings.ended(peer.slot);
         self.board.ended(index, exit);
         if is_expected {
             tracing::info!("worker {} (pid {}) ended: {exit}", peer.slot, peer.pid);
@@ -302,17 +319,28 @@ impl Supervisor {
                 let _ = reply.send(self.board.overview());
             }
             Question::Scrape(reply) => {
-                let is_serving =
-                    |index: &usize| matches!(self.seats[*index].slot, Slot::Serving { .. });
-                let serving: Vec<_> = (0..self.seats.len()).filter(is_serving).collect();
-                let slots: BTreeSet<_> = serving.iter().copied().map(worker_slot).collect();
-                let nonce = self.scrapes.begin(slots, now_ms, reply);
-                for index in serving {
-                    self.send(index, &ToWorker::ReportWanted { nonce }, None, now_ms);
-                }
+                let nonce = self.scrapes.begin(self.serving(), now_ms, reply);
+                self.ask(&ToWorker::ReportWanted { nonce }, now_ms);
+            }
+            Question::Clusters(reply) => {
+                let gathered = (Clusters::new(), reply);
+                let nonce = self.listings.begin(self.serving(), now_ms, gathered);
+                self.ask(&ToWorker::ClustersWanted { nonce }, now_ms);
             }
             Question::DrainListeners => self.wish(Wish::DrainListeners, now_ms),
             Question::Quit => self.wish(Wish::Quit, now_ms),
+        }
+    }
+
+    /// The slots whose workers serve.
+    fn serving(&self) -> BTreeSet<WorkerSlot> {
+        let is_serving = |index: &usize| matches!(self.seats[*index].slot, Slot::Serving { .. });
+        (0..self.seats.len()).filter(is_serving).map(worker_slot).collect()
+    }
+
+    fn ask(&mut self, question: &ToWorker, now_ms: Millis) {
+        for slot in self.serving() {
+            self.send(index(slot), question, None, now_ms);
         }
     }
 

@@ -201,9 +201,12 @@ async fn connect(
         }
         let busy = Busy::new(Rc::clone(&host));
         let permit = cluster.permit_connection(&policy).map_err(|_| Flags::OVERFLOW)?;
-        let _open = Open::new(&cluster.open, permit);
+        let _open = cluster.open(&host, permit);
         let preamble = preamble.as_deref().unwrap_or_default();
-        match dial(Way { address: host.address, policy: &policy, wanted, preamble }).await {
+        let way = Way { address: host.address, policy: &policy, wanted, preamble };
+        let dialled = dial(way).await;
+        cluster.note_dialled(&host, dialled.is_ok());
+        match dialled {
             Ok((stream, local)) => return Ok(Connected { stream, local, busy, _open }),
             Err(ConnectError::Tls(fault)) => transport_failure = Some(fault.reason()),
             Err(ConnectError::Failed(_) | ConnectError::TimedOut) => {}

@@ -52,6 +52,9 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// second.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(250);
 
+/// Endpoints told of in one frame, which may be eight times as long.
+const PART_ENDPOINTS_MAX: usize = 1_000;
+
 /// See the module.
 pub struct WorkerActor {
     settings: Arc<WorkerSettings>,
@@ -356,6 +359,22 @@ impl WorkerActor {
         }
     }
 
+    /// In parts that fit a frame each.
+    fn tell_clusters(&self, nonce: u64) {
+        let all = self.clusters.values().flat_map(|cluster| cluster.states(PART_ENDPOINTS_MAX));
+        let (mut part, mut weight) = (Vec::new(), 0);
+        for state in all {
+            weight += state.endpoints.len() + 1;
+            part.push(state);
+            if weight >= PART_ENDPOINTS_MAX {
+                let clusters = std::mem::take(&mut part);
+                weight = 0;
+                self.outbox.send(&FromWorker::Clusters { nonce, is_last: false, clusters });
+            }
+        }
+        self.outbox.send(&FromWorker::Clusters { nonce, is_last: true, clusters: part });
+    }
+
     fn report(&mut self, nonce: u64) {
         if self.outbox.is_crowded() {
             return; // what changed is told as soon as the supervisor reads again
@@ -432,6 +451,7 @@ impl Handler<FromSupervisor> for WorkerActor {
                 self.granted(wanted, Err(reason), ctx);
             }
             (ToWorker::ReportWanted { nonce }, _) => self.report(nonce),
+            (ToWorker::ClustersWanted { nonce }, _) => self.tell_clusters(nonce),
             (ToWorker::ReopenLogs, _) => self.telemetry.reopen_logs(),
             (ToWorker::Drain { deadline_ms }, _) => {
                 self.drain(Duration::from_millis(u64::from(deadline_ms)), ctx);

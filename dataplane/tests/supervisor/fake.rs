@@ -86,7 +86,7 @@ impl Fake {
                 self.say(&applied(bound));
             }
             ToWorker::ListenerRefused { reason, .. } => panic!("refused: {reason}"),
-            ToWorker::ReopenLogs => {}
+            ToWorker::ReopenLogs | ToWorker::ClustersWanted { .. } => {}
             ToWorker::ReportWanted { nonce } => self.report(nonce),
             ToWorker::Announce => {}
             ToWorker::Drain { .. } => return self.is_obedient,

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::edge::EdgeLimits;
 use crate::id::{SnapshotVersion, WorkerSlot};
+use crate::snapshot::cluster::Limits;
 
 /// Version of the unix-socket conversation between control and worker.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -206,6 +207,12 @@ pub enum ToWorker {
         /// Chosen by the supervisor.
         nonce: u64,
     },
+    /// Clusters and endpoints are wanted as they are now; the worker answers with
+    /// [`FromWorker::Clusters`] of the same nonce.
+    ClustersWanted {
+        /// Chosen by the supervisor.
+        nonce: u64,
+    },
     /// Open access logs anew: they were rotated.
     ReopenLogs,
     /// Go on, and say with each answer that the connection closes: the end is near.
@@ -270,6 +277,62 @@ pub enum FromWorker {
         /// What changed since the report before.
         figures: Figures,
     },
+    /// Clusters and their endpoints as this worker sees them.
+    Clusters {
+        /// Of the request answered.
+        nonce: u64,
+        /// No further part follows.
+        is_last: bool,
+        /// A long cluster comes in several parts, under the same name.
+        clusters: Vec<ClusterState>,
+    },
+}
+
+/// One cluster, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct ClusterState {
+    /// Its key.
+    pub name: String,
+    /// Of the whole pod.
+    pub limits: Limits,
+    /// In no order.
+    pub endpoints: Vec<EndpointState>,
+}
+
+/// One endpoint of a cluster, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct EndpointState {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// Relative weight.
+    pub weight: u32,
+    /// `region/zone/subzone`; empty if unknown.
+    pub locality: String,
+    /// 0 comes first.
+    pub priority: u32,
+    /// It takes no requests for its failures.
+    pub is_ejected: bool,
+    /// Of this worker.
+    pub counts: EndpointCounts,
+}
+
+/// What one worker has counted of an endpoint since it knows it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+pub struct EndpointCounts {
+    /// Open now.
+    pub connections: u64,
+    /// Attempts to connect.
+    pub connects: u64,
+    /// Those that failed.
+    pub connect_failures: u64,
+    /// Requests that run now; connections of opaque bytes too.
+    pub active: u64,
+    /// Requests sent.
+    pub requests: u64,
+    /// Those answered, but not with 5xx.
+    pub successes: u64,
+    /// Those answered with 5xx, or not at all.
+    pub errors: u64,
 }
 
 /// Interval of unasked reports, in milliseconds.
