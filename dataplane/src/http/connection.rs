@@ -241,9 +241,9 @@ pub async fn serve(
     speak(stream, downstream, life).await;
 }
 
-/// As [`serve`], for what is inside TLS.
+/// As [`serve`], for what is inside TLS, whose large state stays where it is.
 pub async fn serve_secure(
-    mut stream: TlsStream<TcpStream>,
+    mut stream: Box<TlsStream<TcpStream>>,
     (ends, secure): (Ends, Secure),
     table: View<BoundTable>,
     serving: Rc<Serving>,

@@ -85,7 +85,8 @@ async fn secure(
     let BoundKind::Tls(tls) = &listener.kind else { return };
     let begun = clock::now();
     let accepted = {
-        let accepting = pin!(accept(stream, &tls.table, &serving.handshakes));
+        // Boxed, as below: what is over soon is not kept for the connection's life.
+        let accepting = pin!(Box::pin(accept(stream, &tls.table, &serving.handshakes)));
         life.guard(accepting).await
     };
     let log = |name| unserved::log(ends, begun, name, &serving.recording.load());
@@ -108,13 +109,13 @@ async fn secure(
             }
         }
         (BoundChain::Tcp(route), Stream::Terminated(stream)) => {
-            let arrival = arrival(Vec::new());
-            return exchange::serve(*stream, arrival, Target::next_of(route), &serving, life).await;
+            let (arrival, target) = (arrival(Vec::new()), Target::next_of(route));
+            return Box::pin(exchange::serve(*stream, arrival, target, &serving, life)).await;
         }
         (BoundChain::Passthrough(route), Stream::Opaque { stream, ahead }) => {
-            let arrival = arrival(ahead);
+            let (arrival, target) = (arrival(ahead), Target::next_of(route));
             serving.handshakes.count(Outcome::Success);
-            return exchange::serve(stream, arrival, Target::next_of(route), &serving, life).await;
+            return Box::pin(exchange::serve(stream, arrival, target, &serving, life)).await;
         }
         (BoundChain::AutoPassthrough(clusters), Stream::Opaque { stream, ahead }) => {
             let arrival = arrival(ahead);
@@ -124,12 +125,12 @@ async fn secure(
                 return log(name);
             };
             serving.handshakes.count(Outcome::Success);
-            return exchange::serve(stream, arrival, target, &serving, life).await;
+            return Box::pin(exchange::serve(stream, arrival, target, &serving, life)).await;
         }
         // The table and the chains are made of one listener.
         (_, Stream::Terminated(_) | Stream::Opaque { .. }) => return,
     };
     // An idle connection must not keep an old listener.
     drop(listener);
-    connection::serve_secure(*stream, (ends, secure), table, serving, life).await;
+    connection::serve_secure(stream, (ends, secure), table, serving, life).await;
 }
