@@ -1,5 +1,5 @@
 //! TLS in front of a backend that speaks none, as an endpoint's own: what gateways said in their
-//! handshakes is kept.
+//! handshakes is kept. Closes without TLS's farewell when the backend does.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustls::crypto::ring;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
@@ -109,5 +110,19 @@ async fn carry(
     greetings.lock().unwrap_or_else(PoisonError::into_inner).push(greeting);
     let mut backend = TcpStream::connect(backend).await?;
     backend.set_nodelay(true)?;
-    tokio::io::copy_bidirectional(&mut stream, &mut backend).await.map(drop)
+    let ended = {
+        let (mut from_gateway, mut to_gateway) = tokio::io::split(&mut stream);
+        let (mut from_backend, mut to_backend) = backend.split();
+        tokio::select! {
+            // Without the farewell of TLS, as many servers close.
+            ended = tokio::io::copy(&mut from_backend, &mut to_gateway) => ended,
+            ended = async {
+                tokio::io::copy(&mut from_gateway, &mut to_backend).await?;
+                to_backend.shutdown().await?;
+                std::future::pending().await
+            } => ended,
+        }
+    };
+    stream.flush().await?;
+    ended.map(drop)
 }

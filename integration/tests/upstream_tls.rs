@@ -14,8 +14,8 @@ use fairway_integration::wait;
 use fairway_integration::world::{Setup, World};
 use http::Version;
 use tempfile::TempDir;
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 /// The binary under test.
 const FAIRWAY: &str = env!("CARGO_BIN_EXE_fairway-tested");
@@ -265,4 +265,26 @@ async fn opaque_bytes_are_secured_too() {
         assert_eq!(String::from_utf8_lossy(&heard[..read]), expected, "{names}");
     }
     assert_eq!(front.greetings()[0].name, "db.example");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_may_end_with_the_connection_however_that_closes() {
+    let ours = Authority::new("ours");
+    // Says this to whoever connects, and closes when it has heard all.
+    let text = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nwhole";
+    let old = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let backend = old.local_addr().expect("a bound socket has an address");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = old.accept().await {
+            let _ = stream.read(&mut [0; 1024]).await;
+            let _ = stream.write_all(text.as_bytes()).await;
+        }
+    });
+    let pair = ours.issue(&["old.test"], 1);
+    let front = TlsFront::start(backend, &pair, None).await;
+    let policy = "tls: {mode: SIMPLE, credentialName: ca}";
+    let mesh = add(Mesh::default(), "old", "http", front.address(), policy);
+    let (serving, _dir) = start(&mesh, &secret("ca", [("ca.crt", ours.pem.as_str())])).await;
+    let reply = get_once(serving.address, "old.test", "/").await.expect_status(200);
+    assert_eq!(&reply.body[..], b"whole");
 }

@@ -89,6 +89,7 @@ impl Handler<ApplySpec> for ClusterActor {
 
 impl Shares {
     fn view_of(&mut self, spec: &Cluster, tls: Option<Arc<Originating>>) -> ClusterView {
+        assert_eq!(spec.tls.is_some(), tls.is_some(), "a policy of TLS comes with its handshakes");
         let is_limited = spec.limits != Default::default();
         if is_limited || spec.outlier.is_some() {
             self.cell = self.cell.take().or_else(|| self.sharing.cluster_cell().map(Rc::new));

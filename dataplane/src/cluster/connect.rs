@@ -18,6 +18,7 @@ use super::secured::Wanted;
 use crate::http::body::RequestBody;
 use crate::tls::fault::Fault;
 use crate::tls::originating::Inside;
+use crate::tls::unannounced::Unannounced;
 
 /// Largest response head of an upstream, in bytes (Envoy: max_response_headers_kb).
 const RESPONSE_HEAD_BYTES_MAX: usize = 60 * 1024;
@@ -160,7 +161,10 @@ pub async fn http1(way: Way<'_>, open: Open) -> Result<Connection, ConnectError>
         let local = stream.local_addr().ok();
         let (sender, driver) = match way.wanted {
             None => http1_over(stream).await?,
-            Some(wanted) => http1_over(way.secure(stream, wanted, Inside::Http1).await?).await?,
+            Some(wanted) => {
+                let stream = way.secure(stream, wanted, Inside::Http1).await?;
+                http1_over(Unannounced(stream)).await?
+            }
         };
         let secured = way.wanted.as_ref().map(Wanted::secured);
         Ok(Connection::new(sender, driver, local, secured, open))

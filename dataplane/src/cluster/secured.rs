@@ -59,13 +59,14 @@ pub fn is_in_force(secured: Option<&Secured>, tls: Option<&Arc<Originating>>) ->
     }
 }
 
-/// Host without its port and without the brackets of an address.
+/// Host without its port, a last dot, and the brackets of an address.
 fn host_of(headers: &HeaderMap) -> Option<&str> {
     let host = headers.get(HOST)?.to_str().ok()?;
     if let Some(address) = host.strip_prefix('[') {
         return address.split_once(']').map(|(address, _)| address);
     }
-    Some(host.split_once(':').map_or(host, |(name, _)| name))
+    let name = host.split_once(':').map_or(host, |(name, _)| name);
+    Some(name.strip_suffix('.').unwrap_or(name))
 }
 
 #[cfg(test)]
@@ -77,6 +78,7 @@ mod tests {
         for (host, expected) in [
             ("a.example.com", "a.example.com"),
             ("a.example.com:8443", "a.example.com"),
+            ("a.example.com.:80", "a.example.com"),
             ("10.0.0.1:80", "10.0.0.1"),
             ("[::1]:80", "::1"),
             ("[::1]", "::1"),

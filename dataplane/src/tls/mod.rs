@@ -9,6 +9,7 @@
 //! | [`server`] | a Gateway server's TLS as the library wants it |
 //! | [`tickets`] | session tickets that all workers can read |
 //! | [`originating`], [`server_check`] | TLS to endpoints, and what is asked of them |
+//! | [`unannounced`] | an endpoint that closes without a farewell |
 //! | [`fault`] | why a handshake with an endpoint failed |
 //! | [`table`] | the chains of a listener, ready for handshakes |
 
@@ -26,3 +27,4 @@ pub mod table;
 pub mod testing;
 pub mod tickets;
 pub mod trust;
+pub mod unannounced;
