@@ -20,6 +20,8 @@ pub mod args;
 pub mod black_box;
 mod clock;
 mod cluster;
+#[cfg(test)]
+mod fuzz;
 mod http;
 mod listener;
 mod names;

@@ -82,7 +82,7 @@ fn floods() -> Vec<Flood> {
         Flood {
             name: "data of one byte",
             opening: open(),
-            again: |_| frame(kind::DATA, 0, 1, &[b'x']),
+            again: |_| frame(kind::DATA, 0, 1, b"x"),
             is_ended: false,
         },
         Flood {
