@@ -55,8 +55,14 @@ pub async fn serve(
             exchange.answer(parts, body, &mut account, &mut notes).await
         }
     };
-    let response =
+    let mut response =
         answered.unwrap_or_else(|error| reply_to(error, is_grpc, &mut account, &mut notes));
+    if checked.is_ok_and(|head| head.upgrade == Upgrade::WebSocket)
+        && response.status() != StatusCode::SWITCHING_PROTOCOLS
+    {
+        // What the client may have sent ahead is not HTTP (RFC 9931).
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     close(response, downstream, account, notes)
 }
 
