@@ -141,6 +141,8 @@ metrics! {
         "Connected workers that serve the version control publishes.";
     PILOT_CERTIFICATE_ERRORS = "pilot_sds_certificate_errors_total", Kind::Counter,
         "Secrets found missing, broken or out of date.";
+    PILOT_REJECTED_CONFIGS = "pilot_total_rejected_configs", Kind::Gauge,
+        "Servers and TLS matches that lost their port or server name to an older one, by object.";
     CONTROL_DELETED_SECRETS = "fairway_control_deleted_secrets", Kind::Gauge,
         "Uses of Secrets that are deleted and whose last content serves on.";
     CONTROL_DIAGNOSTICS = "fairway_control_diagnostics", Kind::Gauge,

@@ -43,7 +43,7 @@ pub(super) const NOT_SERVED: &str = "FWY0010";
 /// A field that is read and checked, but has no effect.
 pub(super) const NOT_IN_FORCE: &str = "FWY0011";
 /// A Gateway server lost its port to an older one (Istio contract 1.6).
-pub(super) const SERVER_CONFLICT: &str = "FWY0012";
+pub(crate) const SERVER_CONFLICT: &str = "FWY0012";
 /// A Secret holds no usable certificate, key or authority.
 pub(crate) const BAD_CREDENTIAL: &str = "IST0161";
 /// A Secret is gone, and what it held is served on.
@@ -51,7 +51,7 @@ pub(crate) const SECRET_DELETED: &str = "FWY0019";
 /// An endpoint is held back until its pod is known (Istio contract 4.2).
 pub(super) const ENDPOINT_HELD: &str = "FWY0013";
 /// A `tls` match lost a server name to an older chain of its port (Istio contract 2.11).
-pub(super) const SNI_CONFLICT: &str = "FWY0018";
+pub(crate) const SNI_CONFLICT: &str = "FWY0018";
 /// A ServiceEntry that has no endpoint to offer a gateway.
 pub(super) const NO_ENDPOINTS: &str = "FWY0017";
 /// A delegate's route fits no match of its root (Istio contract 2.7).

@@ -12,6 +12,7 @@ use super::index::{Index, Named, is_subset};
 use super::names::{canonical_pattern, is_label};
 use super::patterns::HostIndex;
 use super::server_tls::{TlsPlan, read_tls};
+use super::tls_demands::Defaults;
 use crate::object::gateway::{Gateway, Port, Server};
 
 /// A Gateway with its usable servers.
@@ -72,14 +73,16 @@ impl fmt::Display for ServerClass {
 /// Reads all Gateways, in age order.
 pub(super) fn read_gateways<'a>(
     index: &Index<'a>,
+    tls: &Defaults,
     findings: &mut Findings,
 ) -> Vec<GatewayPlan<'a>> {
-    index.gateways.iter().map(|gateway| read_gateway(index, *gateway, findings)).collect()
+    index.gateways.iter().map(|gateway| read_gateway(index, *gateway, tls, findings)).collect()
 }
 
 fn read_gateway<'a>(
     index: &Index<'a>,
     gateway: Named<'a, Gateway>,
+    tls: &Defaults,
     findings: &mut Findings,
 ) -> GatewayPlan<'a> {
     let mut scope = findings.scope(gateway.object, FieldPath::Spec);
@@ -101,7 +104,7 @@ fn read_gateway<'a>(
     let is_named_well = is_label(&gateway.object.meta.name);
     for (at, server) in gateway.spec.servers.iter().enumerate().filter(|_| is_named_well) {
         let mut part = scope.part(FieldPath::Server(at));
-        let plan = read_server(&gateway, at, server, &mut part);
+        let plan = read_server(&gateway, (at, server), tls, &mut part);
         let name = server.port.as_ref().map_or("", |port| port.name.as_str());
         if !name.is_empty() && !names.insert(name) {
             part.invalid(
@@ -141,8 +144,8 @@ fn labels_text(gateway: &Gateway) -> String {
 /// `None` if the server is broken, or of a kind that a gateway does not serve.
 fn read_server(
     gateway: &Named<'_, Gateway>,
-    index: usize,
-    server: &Server,
+    (index, server): (usize, &Server),
+    tls: &Defaults,
     scope: &mut Scope<'_>,
 ) -> Option<ServerPlan> {
     let Some(port) = &server.port else {
@@ -154,7 +157,7 @@ fn read_server(
     let class = classify(&protocol, server, scope);
     let bind = check_bind(server, scope);
     let hosts = read_hosts(gateway, server, scope);
-    let tls = read_tls(server, class, scope);
+    let tls = read_tls(server, class, tls, scope);
     if scope.is_broken() {
         return None;
     }

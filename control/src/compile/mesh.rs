@@ -12,6 +12,7 @@ use super::names::export_to_problem;
 use super::policy::{Blocks, LocalitySetting, read_keepalive, read_locality, read_policy};
 use super::quantities::positive_ms;
 use super::retries::{default_policy, read_retries};
+use super::tls_demands::Defaults;
 use crate::object::Object;
 use crate::object::mesh::MeshConfig;
 
@@ -34,6 +35,8 @@ pub(super) struct Mesh<'a> {
     pub(super) upgrades_to_http2: bool,
     /// Shared by all routes without `retries`; `None` = they are not retried.
     pub(super) default_retry: Option<Arc<RetryPolicy>>,
+    /// For Gateway servers that do not say.
+    pub(super) tls: Defaults,
     /// Every downstream connection starts with a PROXY header.
     pub(super) proxy_protocol: bool,
     /// Whom findings are about; `None` = there is no MeshConfig.
@@ -55,6 +58,7 @@ impl<'a> Mesh<'a> {
             locality: LocalitySetting::default(),
             upgrades_to_http2: false,
             default_retry: Some(Arc::new(default_policy())),
+            tls: Defaults::default(),
             proxy_protocol: false,
             object: in_force.map(|mesh| mesh.object),
         };
@@ -86,6 +90,9 @@ impl<'a> Mesh<'a> {
             self.default_retry = read_retries(Some(retries), Some(&fallback), scope);
         } else {
             self.default_retry = Some(Arc::new(default_policy()));
+        }
+        if let Some(defaults) = &config.tls_defaults {
+            self.tls = Defaults::read(defaults, scope);
         }
         self.proxy_protocol = config.default_config.gateway_topology.proxy_protocol.is_some();
         for (field, values) in [
@@ -135,10 +142,9 @@ impl Mesh<'_> {
 
 /// Fields that are read but that nothing acts on.
 fn say_not_in_force(config: &MeshConfig, scope: &mut Scope<'_>) {
-    for (field, is_set) in [
-        ("tlsDefaults", config.tls_defaults.is_some()),
-        ("defaultConfig.proxyHeaders", config.default_config.proxy_headers.is_some()),
-    ] {
+    for (field, is_set) in
+        [("defaultConfig.proxyHeaders", config.default_config.proxy_headers.is_some())]
+    {
         if is_set {
             scope.ignored(field);
         }

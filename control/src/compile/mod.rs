@@ -71,7 +71,9 @@ use fairway_shared::snapshot::cluster::{Cluster, EndpointSet};
 use crate::object::{ConfigSet, DeletedSecrets, Object};
 use backends::Backend;
 use chains::Sources;
-pub(crate) use findings::{BAD_CREDENTIAL, NOT_FOUND, SECRET_DELETED};
+pub(crate) use findings::{
+    BAD_CREDENTIAL, NOT_FOUND, SECRET_DELETED, SERVER_CONFLICT, SNI_CONFLICT,
+};
 use findings::{EMPTY_SUBSET, FieldPath, Findings};
 use index::Index;
 pub(crate) use index::is_subset;
@@ -109,7 +111,7 @@ pub fn compile(config: &ConfigSet) -> Compiled {
     let mesh = Mesh::read(&index, &mut findings);
     let place = places::of_gateway(&index);
     let world = World { index, rules, mesh, place };
-    let gateways = gateways::read_gateways(&world.index, &mut findings);
+    let gateways = gateways::read_gateways(&world.index, &world.mesh.tls, &mut findings);
     let services = virtual_services::read_virtual_services(&world, &mut findings);
     virtual_hosts::check_bindings(&services, &gateways, &mut findings);
     let bindings = Bindings::new(&world.index, &services);

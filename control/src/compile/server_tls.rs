@@ -25,6 +25,7 @@ pub(super) enum TlsPlan {
 pub(super) fn read_tls(
     server: &Server,
     class: Option<ServerClass>,
+    defaults: &tls_demands::Defaults,
     scope: &mut Scope<'_>,
 ) -> Option<TlsPlan> {
     check_tls(server, class, scope);
@@ -33,13 +34,17 @@ pub(super) fn read_tls(
     Some(match tls.mode.as_str() {
         "" | "PASSTHROUGH" => TlsPlan::Passthrough,
         "AUTO_PASSTHROUGH" => TlsPlan::AutoPassthrough,
-        _ if is_http => TlsPlan::Http(terminate(tls, scope)),
-        _ => TlsPlan::Tcp(terminate(tls, scope)),
+        _ if is_http => TlsPlan::Http(terminate(tls, defaults, scope)),
+        _ => TlsPlan::Tcp(terminate(tls, defaults, scope)),
     })
 }
 
 /// How TLS ends at a server.
-fn terminate(tls: &ServerTls, scope: &mut Scope<'_>) -> tls::ServerTls {
+fn terminate(
+    tls: &ServerTls,
+    defaults: &tls_demands::Defaults,
+    scope: &mut Scope<'_>,
+) -> tls::ServerTls {
     let secret = |name: &String| SecretName(name.clone());
     let names = match tls.credential_names.as_slice() {
         [] => std::slice::from_ref(&tls.credential_name),
@@ -78,13 +83,13 @@ fn terminate(tls: &ServerTls, scope: &mut Scope<'_>) -> tls::ServerTls {
         },
         _ => ClientDemand::None,
     };
-    let (version_min, version_max) = tls_demands::versions(tls, scope);
+    let (version_min, version_max) = tls_demands::versions(tls, defaults, scope);
     tls::ServerTls {
         certificates,
         client,
         version_min,
         version_max,
-        cipher_suites: tls_demands::cipher_suites(tls, scope),
+        cipher_suites: tls_demands::cipher_suites(tls, defaults, scope),
     }
 }
 

@@ -5,6 +5,7 @@ use fairway_shared::snapshot::tls::{CIPHER_SUITES, TlsVersion};
 
 use super::findings::{DUBIOUS, NOT_IN_FORCE, Scope};
 use crate::object::gateway::ServerTls;
+use crate::object::mesh::TlsDefaults;
 use crate::object::secret::decode_base64;
 
 /// Suites that Istio knows and that are not offered: they have no forward secrecy, or none of the
@@ -21,19 +22,34 @@ const OLD_SUITES: [&str; 9] = [
     "DES-CBC3-SHA",
 ];
 
-/// Lowest and highest version.
-pub(super) fn versions(tls: &ServerTls, scope: &mut Scope<'_>) -> (TlsVersion, TlsVersion) {
-    let min = match tls.min_protocol_version.as_str() {
-        "" | "TLS_AUTO" | "TLSV1_2" => TlsVersion::V1_2,
-        "TLSV1_3" => TlsVersion::V1_3,
-        old @ ("TLSV1_0" | "TLSV1_1") => {
-            let problem = format_args!("{old} is not spoken");
-            let remedy = "the lowest version is TLSV1_2: say so, or leave it out";
-            scope.warn(NOT_IN_FORCE, "tls.minProtocolVersion", problem, remedy);
-            TlsVersion::V1_2
+/// What the mesh says for servers that do not: `tlsDefaults`.
+#[derive(Debug, Default)]
+pub(super) struct Defaults {
+    version_min: Option<TlsVersion>,
+    cipher_suites: Vec<String>,
+}
+
+impl Defaults {
+    /// Checks what the mesh says.
+    pub(super) fn read(written: &TlsDefaults, scope: &mut Scope<'_>) -> Self {
+        if !written.ecdh_curves.is_empty() {
+            scope.ignored("tlsDefaults.ecdhCurves");
         }
-        other => unknown_version("tls.minProtocolVersion", other, scope),
-    };
+        let version = &written.min_protocol_version;
+        Self {
+            version_min: lowest(version, "tlsDefaults.minProtocolVersion", scope),
+            cipher_suites: suites(&written.cipher_suites, "tlsDefaults.cipherSuites", scope),
+        }
+    }
+}
+
+/// Lowest and highest version.
+pub(super) fn versions(
+    tls: &ServerTls,
+    defaults: &Defaults,
+    scope: &mut Scope<'_>,
+) -> (TlsVersion, TlsVersion) {
+    let own = lowest(&tls.min_protocol_version, "tls.minProtocolVersion", scope);
     let max = match tls.max_protocol_version.as_str() {
         "" | "TLS_AUTO" | "TLSV1_3" => TlsVersion::V1_3,
         "TLSV1_2" => TlsVersion::V1_2,
@@ -44,11 +60,29 @@ pub(super) fn versions(tls: &ServerTls, scope: &mut Scope<'_>) -> (TlsVersion, T
         }
         other => unknown_version("tls.maxProtocolVersion", other, scope),
     };
+    // What the server says itself wins over what the mesh says of all.
+    let min = own.or(defaults.version_min.filter(|min| *min <= max)).unwrap_or(TlsVersion::V1_2);
     if min > max {
         let remedy = "raise maxProtocolVersion";
         scope.invalid("tls.minProtocolVersion", "is above maxProtocolVersion", remedy);
     }
     (min, max)
+}
+
+/// The lowest version, if one is asked for.
+fn lowest(written: &str, field: &str, scope: &mut Scope<'_>) -> Option<TlsVersion> {
+    Some(match written {
+        "" | "TLS_AUTO" => return None,
+        "TLSV1_2" => TlsVersion::V1_2,
+        "TLSV1_3" => TlsVersion::V1_3,
+        old @ ("TLSV1_0" | "TLSV1_1") => {
+            let problem = format_args!("{old} is not spoken");
+            let remedy = "the lowest version is TLSV1_2: say so, or leave it out";
+            scope.warn(NOT_IN_FORCE, field, problem, remedy);
+            TlsVersion::V1_2
+        }
+        other => unknown_version(field, other, scope),
+    })
 }
 
 fn unknown_version(field: &str, text: &str, scope: &mut Scope<'_>) -> TlsVersion {
@@ -58,10 +92,20 @@ fn unknown_version(field: &str, text: &str, scope: &mut Scope<'_>) -> TlsVersion
 }
 
 /// The suites of TLS 1.2 that can be had of those listed.
-pub(super) fn cipher_suites(tls: &ServerTls, scope: &mut Scope<'_>) -> Vec<String> {
-    let field = "tls.cipherSuites";
+pub(super) fn cipher_suites(
+    tls: &ServerTls,
+    defaults: &Defaults,
+    scope: &mut Scope<'_>,
+) -> Vec<String> {
+    match tls.cipher_suites.is_empty() {
+        true => defaults.cipher_suites.clone(),
+        false => suites(&tls.cipher_suites, "tls.cipherSuites", scope),
+    }
+}
+
+fn suites(written: &[String], field: &str, scope: &mut Scope<'_>) -> Vec<String> {
     let mut kept: Vec<String> = Vec::new();
-    for name in &tls.cipher_suites {
+    for name in written {
         if kept.contains(name) {
             scope.warn(DUBIOUS, field, format_args!("holds `{name}` twice"), "remove one");
         } else if CIPHER_SUITES.contains(&name.as_str()) {
@@ -74,7 +118,7 @@ pub(super) fn cipher_suites(tls: &ServerTls, scope: &mut Scope<'_>) -> Vec<Strin
             scope.warn(DUBIOUS, field, problem, "use OpenSSL names");
         }
     }
-    if kept.is_empty() && tls.cipher_suites.iter().any(|name| name != "ALL") {
+    if kept.is_empty() && written.iter().any(|name| name != "ALL") {
         let remedy = "all suites of TLS 1.2 are offered meanwhile";
         scope.warn(NOT_IN_FORCE, field, "holds none that is offered", remedy);
     }
