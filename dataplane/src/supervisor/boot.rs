@@ -3,7 +3,7 @@
 use std::fs::DirBuilder;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::thread;
@@ -11,6 +11,7 @@ use std::thread;
 use crossbeam_channel::{Sender, bounded};
 use fairway_shared::id::WorkerSlot;
 use fairway_shared::ipc::message::{TicketSeed, WorkerSettings};
+use nix::unistd::{Gid, Uid};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::event::{EVENTS_MAX, Event};
@@ -44,6 +45,13 @@ pub enum StartError {
         /// What the kernel says; part of the line.
         cause: io::Error,
     },
+    /// Workers, which have no privileges, could not reach the instance directory.
+    #[error("--instance-dir: workers give up root's privileges and cannot pass {}, which lets only \
+             its owner in: name a directory elsewhere", path.display())]
+    Closed {
+        /// The directory on the way.
+        path: PathBuf,
+    },
     /// A port is not to be had.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -76,6 +84,7 @@ pub enum StartError {
 pub fn start(flags: &Flags, command: WorkerCommand) -> Result<End, StartError> {
     let signals = TermSignals::block().map_err(StartError::Thread)?;
     make_instance_dir(&flags.instance_dir)?;
+    expect_open(&flags.instance_dir)?;
     let wanted = Wanted { admin: flags.admin, status: flags.status, metrics: flags.metrics };
     let admin = Admin::bind(&wanted)?;
     let lines = flags.status_fd.map(status_lines).transpose()?;
@@ -98,6 +107,30 @@ fn make_instance_dir(path: &Path) -> Result<(), StartError> {
     builder.recursive(true).mode(INSTANCE_DIR_MODE);
     let failed = |cause| StartError::InstanceDir { path: path.to_owned(), cause };
     builder.create(path).map_err(failed)
+}
+
+/// Root passes every directory; what is left of root in a worker does not.
+fn expect_open(path: &Path) -> Result<(), StartError> {
+    let failed = |cause| StartError::InstanceDir { path: path.to_owned(), cause };
+    let user = (Uid::effective().as_raw(), Gid::effective().as_raw());
+    for path in path.canonicalize().map_err(failed)?.ancestors() {
+        let met = path.metadata().map_err(failed)?;
+        if !may_pass(user, (met.uid(), met.gid()), met.mode()) {
+            return Err(StartError::Closed { path: path.to_owned() });
+        }
+    }
+    Ok(())
+}
+
+/// Whether the mode of a directory lets a user and group without privileges through. Further groups
+/// are not looked at.
+fn may_pass(user: (u32, u32), owner: (u32, u32), mode: u32) -> bool {
+    let bit = match (user.0 == owner.0, user.1 == owner.1) {
+        (true, _) => 0o100,
+        (false, true) => 0o010,
+        (false, false) => 0o001,
+    };
+    mode & bit != 0
 }
 
 fn status_lines(fd: i32) -> Result<StatusLines, StartError> {
@@ -183,4 +216,23 @@ fn pass_signals_on(signals: TermSignals, events: Sender<Event>) -> io::Result<()
     };
     thread::Builder::new().name("signals".to_owned()).spawn(pass)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_class_that_the_user_is_in_counts() {
+        for (user, owner, mode, expected) in [
+            ((0, 0), (0, 0), 0o700, true),
+            ((0, 0), (0, 0), 0o077, false),
+            ((0, 0), (1000, 1000), 0o700, false),
+            ((0, 0), (1000, 1000), 0o701, true),
+            ((0, 0), (1000, 0), 0o710, true),
+            ((0, 0), (1000, 0), 0o707, false),
+        ] {
+            assert_eq!(may_pass(user, owner, mode), expected, "{user:?} {owner:?} {mode:o}");
+        }
+    }
 }
