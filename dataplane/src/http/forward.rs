@@ -231,6 +231,7 @@ impl Forwarding<'_> {
                 ControlFlow::Break(ended) => return ended,
                 ControlFlow::Continue(retry) => retry,
             };
+            self.note_tried(&mut tries);
             let wait = retry::backoff(retry, tries.number, fastrand::f64());
             tries.number += 1;
             // Boxed: rare, as in `within`.
@@ -239,6 +240,13 @@ impl Forwarding<'_> {
                 .await
                 .map_err(|error| (error, Flags::NONE))?;
             request::set_attempt(&mut outgoing.headers, tries.number);
+        }
+    }
+
+    /// The next try goes elsewhere if the policy says so.
+    fn note_tried(&self, tries: &mut Tries) {
+        if self.retry.is_some_and(|retry| retry.ignore_previous_hosts) {
+            tries.tried.extend(self.trace.host.borrow().clone());
         }
     }
 
@@ -294,9 +302,6 @@ impl Forwarding<'_> {
             let picked = subset.pick(self.key, &tries.tried, &mut self.downstream.random());
             let host = Rc::clone(picked.ok_or(ProxyError::NoHealthyUpstream)?);
             let may_repeat = tries.left > 0;
-            if may_repeat && self.retry.is_some_and(|retry| retry.ignore_previous_hosts) {
-                tries.tried.push(Rc::clone(&host));
-            }
             self.trace.attempts.set(tries.number);
             self.trace.host.replace(Some(Rc::clone(&host)));
             self.trace.local.set(None);
@@ -346,6 +351,7 @@ impl Forwarding<'_> {
             if !is_closed || !was_dead || tries.stale == STALE_TRIES_MAX {
                 return Err(failure.error);
             }
+            self.note_tried(tries);
             tries.stale += 1;
         }
     }
