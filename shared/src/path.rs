@@ -1,9 +1,9 @@
 //! The canonical path: what is matched is what is sent (Istio contract 6.7).
 //!
 //! Unless the mode is `None`, dot segments are resolved, `\` becomes `/`, percent-encoded
-//! unreserved characters are decoded (RFC 3986 2.3), and an encoded NUL or an incomplete escape is
-//! refused. Case, other escapes and the query are left alone, doubled slashes and `%2F` and `%5C`
-//! unless the mode says otherwise.
+//! unreserved characters are decoded (RFC 3986 2.3), and an encoded NUL is refused. Case, other
+//! escapes, a `%` that begins none and the query are left alone, doubled slashes and `%2F` and
+//! `%5C` unless the mode says otherwise. Envoy 1.40 was seen to do the same.
 
 use std::borrow::Cow;
 
@@ -65,30 +65,49 @@ fn is_canonical(path: &[u8]) -> bool {
 fn decode(raw: &str, decodes_slashes: bool) -> Result<String, PathError> {
     let mut out = String::with_capacity(raw.len());
     let mut rest = raw;
+    // How many of the next characters could complete a `%` that begins no escape, were they
+    // decoded: whoever decodes again would see another path.
+    let mut open = 0_usize;
     while let Some(letter) = rest.chars().next() {
         let mut used = letter.len_utf8();
+        let may_decode = open == 0;
+        open = open.saturating_sub(1);
         match letter {
             '\\' => out.push('/'),
             '\0' => return Err(PathError),
-            '%' => {
-                let escape = rest.get(..3).ok_or(PathError)?;
-                let byte = u8::from_str_radix(&escape[1..], 16).map_err(|_| PathError)?;
-                // `from_str_radix` takes a sign.
-                if !escape.as_bytes()[1].is_ascii_hexdigit() || byte == 0 {
-                    return Err(PathError);
+            '%' => match escaped(rest) {
+                None => {
+                    out.push('%');
+                    open = 2;
                 }
-                match byte {
-                    b if b.is_ascii_alphanumeric() || b"-._~".contains(&b) => out.push(b as char),
-                    b'/' | b'\\' if decodes_slashes => out.push('/'),
-                    _ => out.push_str(escape),
+                Some((0, _)) => return Err(PathError),
+                Some((byte, escape)) => {
+                    match byte {
+                        b'/' | b'\\' if decodes_slashes => out.push('/'),
+                        b if may_decode && is_unreserved(b) => out.push(char::from(b)),
+                        _ => out.push_str(escape),
+                    }
+                    used = escape.len();
                 }
-                used = escape.len();
-            }
+            },
             other => out.push(other),
         }
         rest = &rest[used..];
     }
     Ok(out)
+}
+
+/// The escape at the front: what it stands for, and itself.
+fn escaped(text: &str) -> Option<(u8, &str)> {
+    let escape = text.get(..3)?;
+    let digits = &escape[1..];
+    // `from_str_radix` would take a sign.
+    let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    is_hex.then(|| u8::from_str_radix(digits, 16).ok())?.map(|byte| (byte, escape))
+}
+
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
 }
 
 /// RFC 3986 5.2.4.
@@ -139,10 +158,14 @@ mod tests {
             ("/.well-known", "/.well-known"),
             ("/a;x=y", "/a;x=y"),
             ("/%7Euser", "/~user"),
+            ("/100%", "/100%"),
+            ("/%zz/%+1/%0", "/%zz/%+1/%0"),
+            ("/%%34%31", "/%%34%31"),
+            ("/%a%31%31", "/%a%311"),
         ] {
             assert_eq!(base(raw).as_deref(), Ok(canonical), "{raw}");
         }
-        for raw in ["/%00", "/%0", "/%", "/%zz", "/%+1"] {
+        for raw in ["/%00", "/a/../%00", "/%%00"] {
             assert_eq!(base(raw), Err(PathError), "{raw}");
         }
     }
@@ -171,7 +194,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_canonical_path_stays_as_it_is(raw in "/([a-c./\\\\]|%2[eEfF]|%5[cC]|%){0,12}") {
+        fn a_canonical_path_stays_as_it_is(
+            raw in "/([a-c4./\\\\]|%2[eEfF]|%3[14]|%5[cC]|%){0,12}",
+        ) {
             use PathNormalization::{Base, DecodeAndMergeSlashes, MergeSlashes};
             for mode in [Base, MergeSlashes, DecodeAndMergeSlashes] {
                 let Ok(once) = canonical_path(&raw, mode) else { continue };

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use http::Response;
 use http::header::{HeaderMap, HeaderValue};
 
 use super::connection::Downstream;
@@ -58,6 +59,12 @@ impl<'a> EditedBy<'a> {
             let context = self.context(facts);
             self.edits.iter().for_each(|edits| edits.apply(headers, &context));
         }
+    }
+
+    /// The same for a response of the gateway's own.
+    pub fn applied<B>(&self, mut response: Response<B>) -> Response<B> {
+        self.apply(response.headers_mut());
+        response
     }
 
     /// A single value for the same request.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use fairway_shared::snapshot::route::{Fault, Route};
 use http::header::{self, HeaderValue};
 use http::request::Parts;
-use http::{Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 
 use super::body::Completion;
@@ -16,18 +16,17 @@ use super::edited::EditedBy;
 use super::flag::Flags;
 use super::forward::{Answer, BodySource, Forwarding, Limits, Outgoing, Trace};
 use super::mirror::{Mirrors, is_hit};
+use super::own;
 use super::reply::ProxyError;
 use super::request::{self, Head, Upgrade};
 use super::response::{ReplyBody, UpstreamBody, grpc_status};
 use super::tunnel;
 use crate::clock;
 use crate::listener::refusals::Refusal;
-use crate::route::action::{ActionKind, Direct, Forward, Target};
+use crate::route::action::{ActionKind, Forward, Target};
 use crate::route::affinity;
 use crate::route::bound::BoundTable;
-use crate::route::cors::{Cors, Verdict};
-use crate::route::edit::Edits;
-use crate::route::predicate::RequestView;
+use crate::route::cors::Verdict;
 use crate::route::redirect;
 use crate::route::table::{Lookup, RouteIndex};
 use crate::telemetry::account::{Account, Line, Parked};
@@ -47,6 +46,7 @@ pub async fn serve(
     let mut notes = Flags::NONE;
     let checked = within_limits(downstream, parts)
         .and_then(|()| Head::check(parts, downstream.rules(), downstream.scheme()));
+    let is_head = parts.method == Method::HEAD;
     let answered = match &checked {
         Err(error) => Err(*error),
         Ok(head) => {
@@ -63,7 +63,7 @@ pub async fn serve(
         // What the client may have sent ahead is not HTTP (RFC 9931).
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    close(response, downstream, account, notes)
+    close(response, downstream, account, (notes, is_head))
 }
 
 fn line(parts: &Parts) -> Line<'_> {
@@ -87,21 +87,25 @@ fn reply_to(
 ) -> Response<ReplyBody> {
     *notes = notes.and(error.flags());
     account.detail(error.details());
-    error.reply(is_grpc)
+    error.reply(is_grpc, account.is_retried())
 }
 
-/// The last hand on every response: the gateway's name, and the account, which ends with the body.
+/// The last hand on every response: the gateway's name, and the account, which ends with the body
+/// if one is sent.
 fn close(
     mut response: Response<ReplyBody>,
     downstream: &Downstream,
     mut account: Account,
-    notes: Flags,
+    (notes, is_head): (Flags, bool),
 ) -> Response<ReplyBody> {
     if let Some(server) = downstream.server_header() {
         response.headers_mut().insert(header::SERVER, server.clone());
     }
     account.answer(&response, notes);
-    response.body_mut().settle(account);
+    // HTTP asks for no body here, so that nobody would see it end (RFC 9110 6.4.1).
+    let bodiless = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED];
+    let has_no_body = is_head || bodiless.contains(&response.status());
+    response.body_mut().settle(account, has_no_body);
     response
 }
 
@@ -116,7 +120,7 @@ pub(super) fn refuse(
     let mut notes = Flags::NONE;
     account.set_grpc(is_grpc);
     let response = reply_to(error, is_grpc, &mut account, &mut notes);
-    close(response, downstream, account, notes)
+    close(response, downstream, account, (notes, parts.method == Method::HEAD))
 }
 
 /// What stays the same while a request is answered.
@@ -141,38 +145,42 @@ impl Exchange<'_> {
             Lookup::HttpsRedirect => {
                 account.detail(DIRECT);
                 let location = redirect::https_location(&self.head.view(parts, &host));
-                return Ok(moved(StatusCode::MOVED_PERMANENTLY, &location));
+                return Ok(own::moved(StatusCode::MOVED_PERMANENTLY, &location, false));
             }
             Lookup::Route(index) => index,
         };
         let route = table.routes.route(index);
         account.route(table.routes.source(index));
-        if let Some(fault) = &route.action.fault {
-            Box::pin(inject(fault, notes)).await?;
+        let (target, edits) = route.action.choose(|| table.step(index));
+        let edits = EditedBy::new(edits, self.downstream, self.head, &self.head.view(parts, &host));
+        if let Some(fault) = &route.action.fault
+            && let Err(error) = Box::pin(inject(fault, notes)).await
+        {
+            return Ok(self.failed(error, &edits, account, notes));
         }
         let verdict = route.action.cors.as_deref().map(|cors| {
             let verdict = cors.judge(&parts.method, &parts.headers);
             (cors, verdict)
         });
-        if let Some(response) = verdict.as_ref().and_then(preflight) {
+        if let Some(response) = verdict.as_ref().and_then(own::preflight) {
             account.detail("cors_response");
             return Ok(response);
         }
         let mut response = match &route.action.kind {
             ActionKind::Forward(forward) => {
+                let chosen = (&**forward, &forward.targets[target], &edits);
                 let forwarded =
-                    self.forward(parts, body, &table, index, forward, account, notes).await;
-                forwarded.unwrap_or_else(|error| reply_to(error, self.head.is_grpc, account, notes))
+                    self.forward(parts, body, &table, index, chosen, account, notes).await;
+                forwarded.unwrap_or_else(|error| self.failed(error, &edits, account, notes))
             }
             ActionKind::Redirect(redirect) => {
                 account.detail(DIRECT);
-                let view = self.head.view(parts, &host);
-                let response = moved(redirect.status, &redirect.location(&view));
-                self.edited(response, &redirect.edits, &view)
+                let location = redirect.location(&self.head.view(parts, &host));
+                edits.applied(own::moved(redirect.status, &location, self.head.is_grpc))
             }
             ActionKind::Direct(direct) => {
                 account.detail(DIRECT);
-                self.edited(fixed(direct), &direct.edits, &self.head.view(parts, &host))
+                edits.applied(own::fixed(direct, self.head.is_grpc))
             }
         };
         if let Some((cors, Verdict::Mark(origin))) = verdict {
@@ -181,16 +189,15 @@ impl Exchange<'_> {
         Ok(response)
     }
 
-    /// Applies the route's operations to a response of the gateway's own.
-    fn edited(
+    /// An error of a request that has a route: the route's operations change this answer too.
+    fn failed(
         &self,
-        mut response: Response<ReplyBody>,
-        edits: &Edits,
-        view: &RequestView<'_>,
+        error: ProxyError,
+        edits: &EditedBy<'_>,
+        account: &mut Account,
+        notes: &mut Flags,
     ) -> Response<ReplyBody> {
-        let edits = std::slice::from_ref(edits);
-        EditedBy::new(edits, self.downstream, self.head, view).apply(response.headers_mut());
-        response
+        edits.applied(reply_to(error, self.head.is_grpc, account, notes))
     }
 
     /// Sends the request to one of the route's destinations.
@@ -201,19 +208,15 @@ impl Exchange<'_> {
         body: Incoming,
         table: &BoundTable,
         index: RouteIndex,
-        forward: &Forward,
+        (forward, target, on_response): (&Forward, &Target, &EditedBy<'_>),
         account: &mut Account,
         notes: &mut Flags,
     ) -> Result<Response<ReplyBody>, ProxyError> {
-        let chosen = forward.weights.choose(table.step(index));
-        let target = &forward.targets[chosen];
         let cluster = table.cluster(target.cluster).ok_or(ProxyError::ClusterNotFound)?;
         account.route_to(cluster);
         let host = self.head.host();
-        let [on_request, on_response] =
-            [&*target.request_edits, &*target.response_edits].map(|edits| {
-                EditedBy::new(edits, self.downstream, self.head, &self.head.view(parts, &host))
-            });
+        let view = self.head.view(parts, &host);
+        let on_request = EditedBy::new(&target.request_edits, self.downstream, self.head, &view);
         let client_end = tunnel::End::take(&mut parts.extensions);
         request::prepare(parts, self.head, self.downstream);
         self.rewrite(parts, table.routes.source(index), forward)?;
@@ -226,7 +229,7 @@ impl Exchange<'_> {
         }
         let limits = self.limits(forward, parts, body.is_end_stream());
         if let Some(expected) = limits.per_try.or(limits.timeout) {
-            request::set_expected_timeout(&mut parts.headers, expected);
+            request::set_expected_timeout(&mut parts.headers, expected, self.head.is_grpc);
         }
         let affinity = self.affinity(target, parts);
         let forwarding = Forwarding {
@@ -262,7 +265,7 @@ impl Exchange<'_> {
         let requests_max = cluster.policy.load().requests_per_connection_max;
         let client = client_end.map(|end| (end, account.park()));
         let mut response =
-            self.respond(answer, client, &on_response, limits.deadline(), requests_max)?;
+            self.respond(answer, client, on_response, limits.deadline(), requests_max)?;
         if let Some(cookie) = affinity.issued {
             response.headers_mut().append(header::SET_COOKIE, cookie);
         }
@@ -297,16 +300,14 @@ impl Exchange<'_> {
     ) -> Result<(), ProxyError> {
         if let Some(change) = &forward.path {
             let original = parts.uri.path_and_query().cloned();
-            let path = parts.uri.path();
-            let changed = change.apply(path);
-            if changed != path {
-                request::set_path(&mut parts.uri, &changed).ok_or_else(|| {
-                    tracing::debug!(route = route.origin, "rewrite makes no valid path");
-                    ProxyError::BadPath
-                })?;
-                if let Some(original) = original {
-                    request::set_original_path(&mut parts.headers, original.as_str());
-                }
+            let changed = change.apply(parts.uri.path());
+            request::set_path(&mut parts.uri, &changed).ok_or_else(|| {
+                tracing::debug!(route = route.origin, "rewrite makes no valid path");
+                ProxyError::BadPath
+            })?;
+            // Also where nothing changed, as Envoy 1.40 has it.
+            if let Some(original) = original {
+                request::set_original_path(&mut parts.headers, original.as_str());
             }
         }
         if let Some(authority) = &forward.authority {
@@ -369,35 +370,4 @@ async fn inject(fault: &Fault, notes: &mut Flags) -> Result<(), ProxyError> {
         Some((status, share)) if is_hit(share) => Err(ProxyError::FaultAbort(status)),
         _ => Ok(()),
     }
-}
-
-fn preflight((cors, verdict): &(&Cors, Verdict)) -> Option<Response<ReplyBody>> {
-    let mut response = Response::new(ReplyBody::full(Bytes::new()));
-    match verdict {
-        Verdict::Preflight(origin) => {
-            cors.mark_preflight(origin.clone(), response.headers_mut());
-            Some(response)
-        }
-        Verdict::Refuse => Some(response),
-        Verdict::Pass | Verdict::Mark(_) => None,
-    }
-}
-
-fn moved(status: StatusCode, location: &str) -> Response<ReplyBody> {
-    let mut response = Response::new(ReplyBody::full(Bytes::new()));
-    *response.status_mut() = status;
-    if let Ok(location) = HeaderValue::from_str(location) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    response
-}
-
-fn fixed(direct: &Direct) -> Response<ReplyBody> {
-    let mut response = Response::new(ReplyBody::full(direct.body.clone()));
-    *response.status_mut() = direct.status;
-    if !direct.body.is_empty() {
-        let plain = HeaderValue::from_static("text/plain");
-        response.headers_mut().insert(header::CONTENT_TYPE, plain);
-    }
-    response
 }

@@ -24,6 +24,7 @@ use super::flag::Flags;
 use super::reply::ProxyError;
 use super::request;
 use super::retry::{self, TryEnd};
+use super::upstream_error::{Cause, cause_of};
 use crate::clock;
 use crate::cluster::actor::ClusterView;
 use crate::cluster::connect::{self, ConnectError, Way};
@@ -689,20 +690,17 @@ fn tls_fault(error: &hyper::Error) -> Option<Fault> {
 
 /// What a failed exchange means.
 fn failure_of(error: &hyper::Error) -> ProxyError {
-    use std::error::Error;
-    let h2 = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
     if let Some(fault) = tls_fault(error) {
         return ProxyError::TlsFailed(fault);
     }
-    match h2 {
-        Some(h2) if h2.reason() == Some(h2::Reason::REFUSED_STREAM) => ProxyError::UpstreamRefused,
-        Some(h2) if h2.is_go_away() => ProxyError::UpstreamRefused,
-        Some(h2) if h2.is_reset() => ProxyError::UpstreamReset,
-        Some(h2) if h2.is_io() => ProxyError::UpstreamClosed,
-        Some(_) => ProxyError::UpstreamProtocol,
-        None if error.is_parse() => ProxyError::UpstreamProtocol,
-        None if error.is_user() => ProxyError::ClientBody,
-        None => ProxyError::UpstreamClosed,
+    if error.is_user() {
+        return ProxyError::ClientBody;
+    }
+    match cause_of(error) {
+        Cause::Closed => ProxyError::UpstreamClosed,
+        Cause::Reset => ProxyError::UpstreamReset,
+        Cause::Refused => ProxyError::UpstreamRefused,
+        Cause::Protocol => ProxyError::UpstreamProtocol,
     }
 }
 

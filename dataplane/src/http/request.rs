@@ -35,6 +35,9 @@ pub const CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+/// The largest number that [`GRPC_TIMEOUT`] can hold.
+const GRPC_TIMEOUT_MAX: u64 = 99_999_999;
 /// How many fields [`prepare`] may add.
 const ADDED_FIELDS: usize = 8;
 /// Bytes of a field beside its name and value: `: ` and the line's end.
@@ -155,7 +158,7 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
 /// The deadline that a gRPC client names: at most eight digits and a unit (gRPC over HTTP/2,
 /// `grpc-timeout`). `None` if there is none, or none that makes sense.
 pub fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let text = headers.get(GRPC_TIMEOUT)?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let amount: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
     Some(match unit {
@@ -332,10 +335,15 @@ pub fn set_attempt(headers: &mut HeaderMap, attempt: u32) {
     headers.insert(ATTEMPT_COUNT, HeaderValue::from(attempt));
 }
 
-/// Tells the upstream how long the gateway will wait.
-pub fn set_expected_timeout(headers: &mut HeaderMap, expected: Duration) {
+/// Tells the upstream how long the gateway will wait: in `grpc-timeout` too, where the client may
+/// have asked for longer (Envoy 1.40 writes it in milliseconds whatever the client's unit is).
+pub fn set_expected_timeout(headers: &mut HeaderMap, expected: Duration, is_grpc: bool) {
     let millis = u64::try_from(expected.as_millis()).unwrap_or(u64::MAX);
     headers.insert(EXPECTED_TIMEOUT, HeaderValue::from(millis));
+    let text = format!("{}m", millis.min(GRPC_TIMEOUT_MAX));
+    if is_grpc && let Ok(value) = HeaderValue::try_from(text) {
+        headers.insert(GRPC_TIMEOUT, value);
+    }
 }
 
 /// Tells the client how long the upstream took, in whole milliseconds.

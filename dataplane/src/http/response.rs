@@ -9,6 +9,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Sleep;
 
 use super::flag::Flags;
+use super::upstream_error::{Cause, cause_of};
 use crate::cluster::pool::Connection;
 use crate::listener::lives::InFlight;
 use crate::subset::host::Busy;
@@ -23,6 +24,21 @@ pub enum BodyError {
     /// The route's timeout passed.
     #[error("request timed out while its response was sent")]
     TimedOut,
+}
+
+impl BodyError {
+    /// The response flag. Envoy 1.40 calls a connection that closes amid a body `UPE`; `UC` says
+    /// what happened.
+    fn flags(&self) -> Flags {
+        match self {
+            Self::TimedOut => Flags::TIMEOUT,
+            Self::Upstream(error) => match cause_of(error) {
+                Cause::Reset => Flags::UPSTREAM_RESET,
+                Cause::Protocol => Flags::UPSTREAM_PROTOCOL,
+                Cause::Refused | Cause::Closed => Flags::UPSTREAM_CLOSED,
+            },
+        }
+    }
 }
 
 /// What is sent downstream.
@@ -63,9 +79,9 @@ impl ReplyBody {
         Self { content: Content::Upstream(body), account: None, in_flight: None }
     }
 
-    /// Ends the account when this body ends.
-    pub fn settle(&mut self, account: Account) {
-        if self.is_end_stream() {
+    /// Ends the account when this body ends; at once if it `is_not_sent`.
+    pub fn settle(&mut self, account: Account, is_not_sent: bool) {
+        if is_not_sent || self.is_end_stream() {
             account.end(Flags::NONE);
         } else {
             self.account = Some(account);
@@ -173,8 +189,10 @@ impl Body for ReplyBody {
             }
         };
         match &polled {
-            Poll::Ready(Some(Err(BodyError::Upstream(_)))) => self.note_end(Flags::UPSTREAM_CLOSED),
-            Poll::Ready(Some(Err(BodyError::TimedOut))) => self.note_end(Flags::TIMEOUT),
+            Poll::Ready(Some(Err(error))) => {
+                let how = error.flags();
+                self.note_end(how);
+            }
             Poll::Ready(None) => self.note_end(Flags::NONE),
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(account) = &mut self.account {

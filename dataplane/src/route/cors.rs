@@ -82,7 +82,8 @@ impl Cors {
 
     /// Headers of the answer to a preflight from an allowed origin.
     pub fn mark_preflight(&self, origin: HeaderValue, headers: &mut HeaderMap) {
-        self.mark_origin(origin, headers);
+        // Envoy 1.40 says here too which headers scripts may see.
+        self.mark(origin, headers);
         let optional = [
             (header::ACCESS_CONTROL_ALLOW_METHODS, &self.allow_methods),
             (header::ACCESS_CONTROL_ALLOW_HEADERS, &self.allow_headers),
@@ -172,6 +173,9 @@ mod tests {
             names.join(" ").replace("access-control-", "")
         };
         assert_eq!(names(&simple), "allow-credentials allow-origin expose-headers");
-        assert_eq!(names(&preflight), "allow-credentials allow-methods allow-origin max-age");
+        assert_eq!(
+            names(&preflight),
+            "allow-credentials allow-methods allow-origin expose-headers max-age"
+        );
     }
 }

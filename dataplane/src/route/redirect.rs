@@ -39,11 +39,12 @@ impl Redirect {
     /// The `location` for a request.
     pub fn location(&self, request: &RequestView<'_>) -> String {
         let scheme = self.scheme.as_deref().unwrap_or(request.scheme);
-        let changes_place = self.port.is_some() || self.scheme.is_some();
         let host = match &self.authority {
             Some(authority) => authority,
-            // The client's port belongs to the client's scheme.
-            None if changes_place => strip_port(request.authority),
+            None if self.port.is_some() => strip_port(request.authority),
+            // Only the port that the old scheme implies goes with it: Envoy 1.40 redirects
+            // `http://a:80` to `https://a`, `http://a:8080` to `https://a:8080`.
+            None if scheme != request.scheme => without_implied_port(request),
             None => request.authority,
         };
         let is_default = matches!((scheme, self.port), ("http", Some(80)) | ("https", Some(443)));
@@ -61,6 +62,11 @@ impl Redirect {
         };
         format!("{scheme}://{host}{port}{path}{query}")
     }
+}
+
+fn without_implied_port<'a>(request: &RequestView<'a>) -> &'a str {
+    let port = if request.scheme == "https" { ":443" } else { ":80" };
+    request.authority.strip_suffix(port).unwrap_or(request.authority)
 }
 
 /// The `location` of a virtual host that sends all requests to https (Istio contract 1.8): Host
@@ -125,7 +131,7 @@ mod tests {
             ),
             (
                 route::Redirect { scheme: Some("https".into()), ..redirect() },
-                "https://a.example/api/x?q=1",
+                "https://a.example:8080/api/x?q=1",
             ),
             (route::Redirect { port: Some(9000), ..redirect() }, "http://a.example:9000/api/x?q=1"),
             (route::Redirect { port: Some(80), ..redirect() }, "http://a.example/api/x?q=1"),

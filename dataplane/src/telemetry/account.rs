@@ -22,6 +22,15 @@ use crate::http::flag::Flags;
 use crate::http::forward::Trace;
 use crate::http::request;
 
+/// What it is called when a response breaks off after its head (Istio contract 2.12).
+const BROKEN_OFF: [(Flags, &str); 5] = [
+    (Flags::UPSTREAM_CLOSED, "upstream_reset_after_response_started{connection_termination}"),
+    (Flags::UPSTREAM_RESET, "upstream_reset_after_response_started{remote_reset}"),
+    (Flags::UPSTREAM_PROTOCOL, "upstream_reset_after_response_started{protocol_error}"),
+    (Flags::TIMEOUT, "response_timeout"),
+    (Flags::STREAM_IDLE, "stream_idle_timeout"),
+];
+
 /// How much of a request's body came, and when all of it had. Shared with the body.
 #[derive(Debug, Default)]
 pub struct Received {
@@ -58,6 +67,8 @@ pub struct Account {
     cluster: Option<Rc<ClusterHandle>>,
     received: Option<Rc<Received>>,
     sent_bytes: u64,
+    /// Tries so far.
+    attempts: u32,
     /// gRPC messages to the client.
     sent_messages: Option<Messages>,
     /// The gateway's span, if tracing is on.
@@ -106,6 +117,7 @@ impl Account {
             cluster: None,
             received: None,
             sent_bytes: 0,
+            attempts: 0,
             sent_messages: None,
             context,
             open,
@@ -151,6 +163,7 @@ impl Account {
     /// What became of that.
     pub fn forwarded(&mut self, trace: &Trace, is_answered: bool) {
         let host = trace.host.take();
+        self.attempts = trace.attempts.get();
         if let (Some(cluster), Some(host)) = (&self.cluster, &host) {
             self.figures = cluster.figures.at(&host.figures, host.address);
         }
@@ -162,6 +175,11 @@ impl Account {
             let after = || clock::now().saturating_duration_since(self.started);
             record.answered_after = is_answered.then(after);
         }
+    }
+
+    /// Was it sent more than once?
+    pub fn is_retried(&self) -> bool {
+        self.attempts > 1
     }
 
     /// The request has a body, whose bytes are counted here.
@@ -228,12 +246,10 @@ impl Account {
     /// The response ended, for that reason.
     pub fn end(mut self, how: Flags) {
         self.outcome.flags = self.outcome.flags.without(Flags::CLIENT_GONE).and(how);
-        if how.has(Flags::UPSTREAM_CLOSED) {
-            self.detail("upstream_reset_after_response_started{connection_termination}");
-        } else if how.has(Flags::TIMEOUT) {
-            self.detail("upstream_response_timeout");
-        } else if how.has(Flags::STREAM_IDLE) {
-            self.detail("stream_idle_timeout");
+        for (flag, details) in BROKEN_OFF {
+            if how.has(flag) {
+                self.detail(details);
+            }
         }
         if let Some(parked) = self.parked.take() {
             parked.0.replace(Some(self));

@@ -21,12 +21,11 @@ macro_rules! faults {
                 }
             }
 
-            /// Body of the reply to a request that failed for it.
-            pub const fn body(self) -> &'static str {
+            /// What the body of the reply names to a request that failed for it.
+            pub const fn reset_reason(self) -> &'static str {
                 match self {
                     $(Self::$name => concat!(
-                        "upstream connect error or disconnect/reset before headers. reset reason: \
-                         remote connection failure, transport failure reason: TLS_error: ",
+                        "remote connection failure, transport failure reason: TLS_error: ",
                         $text,
                     ),)*
                 }
@@ -144,7 +143,7 @@ mod tests {
         for fault in Fault::ALL {
             let reason = fault.reason();
             assert_eq!(reason, format!("TLS_error: {fault}"));
-            assert!(fault.body().ends_with(reason), "{fault:?}");
+            assert!(fault.reset_reason().ends_with(reason), "{fault:?}");
         }
     }
 
