@@ -7,6 +7,7 @@ use fairway_integration::frames::{END_HEADERS, END_STREAM, Frames, frame, get as
 use fairway_integration::mesh::{Mesh, Serving};
 use fairway_integration::scripted::Scripted;
 use fairway_integration::upstream::Upstream;
+use fairway_integration::wait;
 use http_body_util::Full;
 
 /// The binary under test.
@@ -70,7 +71,7 @@ async fn a_connection_has_its_number_of_requests() {
         two.say(&asked).await.expect("it is open");
     }
     assert!(two.next_of(kind::GOAWAY).await.is_some());
-    assert_eq!(upstream.total(), 4);
+    wait::until("all four", async || (upstream.total() == 4).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -189,8 +189,9 @@ async fn rewrites_change_path_and_host_and_keep_the_query() {
         let found = (received.path.as_str(), received.host.as_str());
         assert_eq!(found, (*path, received_host.as_str()), "{rewrite} {asked}");
         assert_eq!(received.header("host"), received_host, "once: {rewrite}");
-        let expected = if asked == path { "" } else { asked };
-        assert_eq!(received.header("x-envoy-original-path"), expected, "{rewrite} {asked}");
+        // Envoy 1.40 sets it where a rewrite finds nothing to change, too.
+        let expected = if rewrite.contains("uri") { asked } else { "" };
+        assert_eq!(received.header("x-envoy-original-path"), *expected, "{rewrite} {asked}");
     }
 }
 

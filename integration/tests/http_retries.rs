@@ -145,12 +145,13 @@ async fn failures_have_the_status_and_the_body_that_operators_know() {
     let serving = mesh.start(FAIRWAY).await;
     let (unknown, timeout) = (String::new(), "upstream request timeout".to_owned());
     let reset = |reason: &str| format!("{RESET} {reason}");
+    let retried = RESET.replace("reset reason", "retried and the latest reset reason");
     for (host, status, body, flags) in [
         ("missing.test", 503, unknown.clone(), "NC"),
         ("subset.test", 503, unknown.clone(), "NC"),
         ("empty.test", 503, "no healthy upstream".to_owned(), "UH"),
         ("once.test", 503, reset("remote connection failure"), "UF"),
-        ("refusing.test", 503, reset("remote connection failure"), "UF,URX"),
+        ("refusing.test", 503, format!("{retried} remote connection failure"), "UF,URX"),
         ("hangs-up.test", 503, reset("connection termination"), "UC"),
         ("half-head.test", 503, reset("connection termination"), "UC"),
         ("garbage.test", 502, reset("protocol error"), "UPE"),
