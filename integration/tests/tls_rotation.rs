@@ -1,6 +1,9 @@
 //! Certificates rotate under load, and no connection, old or new, notices.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -10,6 +13,7 @@ use fairway_integration::client::{Http2, get};
 use fairway_integration::tcp::{gateway, service, virtual_service};
 use fairway_integration::tls::{TlsClient, TlsSetup, session};
 use fairway_integration::upstream::Upstream;
+use fairway_integration::wait;
 use fairway_integration::world::{Setup, World};
 use http::Request;
 use http_body_util::Full;
@@ -163,4 +167,58 @@ async fn a_certificate_rotated_ten_times_a_second_loses_nothing() {
     println!("{fresh} new connections, {kept} requests on kept ones, {seen} certificates seen");
     assert!(seen >= SEEN_MIN, "{seen} certificates seen by {fresh} new connections");
     assert!(kept > 500, "{kept} requests on kept connections");
+}
+
+/// A version of a mounted Secret, as kubelet writes it: a directory that a link points to.
+fn mount(root: &Path, version: &str, pair: &Pair) {
+    let directory = root.join(version);
+    fs::create_dir(&directory).expect("a directory of its own");
+    fs::write(directory.join("tls.crt"), &pair.certificate).expect("a file of its own");
+    fs::write(directory.join("tls.key"), &pair.private_key).expect("a file of its own");
+    symlink(version, root.join("..new")).expect("a link of its own");
+    fs::rename(root.join("..new"), root.join("..data")).expect("the link is swapped");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mounted_certificate_is_served_anew_when_the_mount_changes() {
+    let upstream = Upstream::start("web").await;
+    let authority = Authority::new("servers");
+    let root = tempfile::tempdir().expect("a temporary directory");
+    mount(root.path(), "..1", &authority.issue(&[HOST], 1));
+    for name in ["tls.crt", "tls.key"] {
+        symlink(format!("..data/{name}"), root.path().join(name)).expect("a link of its own");
+    }
+    let at = root.path().display();
+    let server = format!(
+        "[{{port: {{number: 443, name: shop, protocol: HTTPS}}, hosts: [{HOST}], tls: \
+         {{mode: SIMPLE, serverCertificate: {at}/tls.crt, privateKey: {at}/tls.key}}}}]"
+    );
+    let setup = Setup::new(FAIRWAY)
+        .file("gateway.yaml", gateway("gw", &server))
+        .file(
+            "routes.yaml",
+            virtual_service("all", "gw", "http: [{route: [{destination: {host: web}}]}]"),
+        )
+        .file("service.yaml", service("web", 80, &[upstream.address()]))
+        .workers(1)
+        .flags("--port-map 443:0");
+    let mut world = World::start(setup).await;
+    let address = world.listener(443).await;
+    let client = TlsSetup::trusting(&[&authority]).client().without_resumption();
+    let shown = async || {
+        let answer = client.ask(address, HOST, HOST).await.expect("an answer all along");
+        answer.session.certificate
+    };
+    let first = shown().await;
+    mount(root.path(), "..2", &authority.issue(&[HOST], 2));
+    let second = wait::until("the next certificate", async || {
+        Some(shown().await).filter(|certificate| *certificate != first)
+    })
+    .await;
+    let broken = Pair { private_key: "no key".into(), ..authority.issue(&[HOST], 3) };
+    mount(root.path(), "..3", &broken);
+    world.logged("TLS of https.443.shop.gw.shop: file").await;
+    assert_eq!(shown().await, second, "the last good pair serves on");
+    let version = world.instance().expect("it is ready").snapshot.version;
+    assert_eq!(version, 1, "none of this needs a snapshot");
 }
