@@ -83,13 +83,16 @@ fn terminate(
         },
         _ => ClientDemand::None,
     };
-    let (version_min, version_max) = tls_demands::versions(tls, defaults, scope);
+    // The mesh's own peers are asked for what the mesh says (Istio contract 1.7).
+    let unsaid = ServerTls::default();
+    let said = if tls.mode == "ISTIO_MUTUAL" { &unsaid } else { tls };
+    let (version_min, version_max) = tls_demands::versions(said, defaults, scope);
     tls::ServerTls {
         certificates,
         client,
         version_min,
         version_max,
-        cipher_suites: tls_demands::cipher_suites(tls, defaults, scope),
+        cipher_suites: tls_demands::cipher_suites(said, defaults, scope),
     }
 }
 
@@ -146,7 +149,7 @@ fn check_mode(tls: &ServerTls, scope: &mut Scope<'_>) {
             let remedy = "remove the certificate fields";
             scope.invalid("tls", "may hold no certificate with ISTIO_MUTUAL", remedy);
         }
-        "ISTIO_MUTUAL" => {}
+        "ISTIO_MUTUAL" => check_mesh_mode(tls, scope),
         "SIMPLE" => check_sources(tls, false, scope),
         "MUTUAL" | "OPTIONAL_MUTUAL" => check_sources(tls, true, scope),
         other => scope.invalid(
@@ -154,6 +157,19 @@ fn check_mode(tls: &ServerTls, scope: &mut Scope<'_>) {
             format_args!("`{other}` is unknown"),
             "use SIMPLE, MUTUAL, OPTIONAL_MUTUAL, ISTIO_MUTUAL, PASSTHROUGH or AUTO_PASSTHROUGH",
         ),
+    }
+}
+
+fn check_mesh_mode(tls: &ServerTls, scope: &mut Scope<'_>) {
+    for (field, is_set) in [
+        ("tls.minProtocolVersion", !tls.min_protocol_version.is_empty()),
+        ("tls.maxProtocolVersion", !tls.max_protocol_version.is_empty()),
+        ("tls.cipherSuites", !tls.cipher_suites.is_empty()),
+    ] {
+        if is_set {
+            let remedy = "set it in tlsDefaults of the mesh, or use MUTUAL";
+            scope.warn(DUBIOUS, field, "has no effect with ISTIO_MUTUAL", remedy);
+        }
     }
 }
 
