@@ -18,6 +18,9 @@ pub(super) fn write_settings(settings: &GatewaySettings, out: &mut String) -> fm
     if settings.fails_without_secret {
         writeln!(out, "settings fails-without-secret")?;
     }
+    if let Some(ms) = settings.dns_refresh_ms {
+        writeln!(out, "settings dns-refresh {ms}ms")?;
+    }
     for log in &settings.access_logs {
         match &log.format {
             LogFormat::Text(line) => {

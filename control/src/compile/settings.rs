@@ -9,7 +9,7 @@ use fairway_shared::snapshot::settings::{
 
 use super::findings::{FieldPath, Findings, NOT_FOUND, Scope};
 use super::mesh::{Mesh, one_of};
-use super::quantities::read_share;
+use super::quantities::{positive_ms, read_share};
 use crate::object::mesh::{self as object, ExtensionProvider, FileLogFormat, MeshConfig};
 use crate::object::virtual_service::Percent;
 
@@ -34,6 +34,11 @@ pub(super) fn gateway_settings(mesh: &Mesh<'_>, findings: &mut Findings) -> Gate
         tracing: tracing(mesh.config, scope),
         metrics: Vec::new(),
         fails_without_secret: false,
+        dns_refresh_ms: mesh
+            .config
+            .dns_refresh_rate
+            .as_ref()
+            .and_then(|text| positive_ms(text, "dnsRefreshRate", scope)),
     }
 }
 

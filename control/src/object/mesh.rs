@@ -53,7 +53,6 @@ pub const WITHOUT_EFFECT: &[&str] = &[
     "defaultConfig.zipkinAddress",
     "disableEnvoyListenerLog",
     "discoverySelectors",
-    "dnsRefreshRate",
     "enableAutoMtls",
     "enableEnvoyAccessLogService",
     "enablePrometheusMerge",
@@ -103,6 +102,9 @@ pub struct MeshConfig {
     /// Go duration; absent = 10 s.
     #[serde(alias = "connect_timeout")]
     pub connect_timeout: Option<String>,
+    /// Go duration; absent = 60 s.
+    #[serde(alias = "dns_refresh_rate")]
+    pub dns_refresh_rate: Option<String>,
     /// For upstream connections whose rule sets none.
     #[serde(alias = "tcp_keepalive")]
     pub tcp_keepalive: Option<Keepalive>,

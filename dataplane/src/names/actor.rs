@@ -28,6 +28,7 @@ pub type Ask = Box<dyn Fn(Arc<str>) -> Pin<Box<dyn Future<Output = Outcome>>>>;
 pub struct NamesActor {
     ask: Ask,
     names: HashMap<Arc<str>, Name>,
+    refresh: Duration,
     /// Names that were never answered yet.
     unanswered: watch::Sender<usize>,
 }
@@ -65,6 +66,12 @@ pub struct Follow {
     pub names: BTreeSet<String>,
 }
 
+/// From now on, names whose answers do not say how long they hold are asked for again after this
+/// time; `None` = as if nothing was said. One per snapshot.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct SetRefresh(pub Option<Duration>);
+
 /// Answered when every name followed so far has been asked for once, or time is up.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
@@ -73,7 +80,8 @@ pub struct Settle;
 impl NamesActor {
     /// Follows nothing yet.
     pub fn new(ask: Ask) -> Self {
-        Self { ask, names: HashMap::new(), unanswered: watch::Sender::new(0) }
+        let unanswered = watch::Sender::new(0);
+        Self { ask, names: HashMap::new(), refresh: schedule::REFRESH, unanswered }
     }
 
     fn ask(&self, name: Arc<str>, ctx: &mut Context<Self>) {
@@ -85,7 +93,7 @@ impl NamesActor {
         let Some(entry) = self.names.get_mut(&name) else { return };
         let is_good = matches!(outcome, Outcome::Found { .. });
         entry.failures = if is_good { 0 } else { entry.failures.saturating_add(1) };
-        let wait = schedule::next_after(&outcome, entry.failures);
+        let wait = schedule::next_after(&outcome, entry.failures, self.refresh);
         match outcome {
             Outcome::Found { addresses, .. } => entry.take(&name, addresses.into()),
             Outcome::Nothing => entry.take(&name, Arc::default()),
@@ -152,6 +160,14 @@ impl Handler<Follow> for NamesActor {
                 self.ask(name, ctx);
             }
         }
+    }
+}
+
+impl Handler<SetRefresh> for NamesActor {
+    type Result = ();
+
+    fn handle(&mut self, SetRefresh(refresh): SetRefresh, _: &mut Self::Context) {
+        self.refresh = refresh.unwrap_or(schedule::REFRESH);
     }
 }
 

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// Where an answer says nothing usable of how long it holds (Istio: `dnsRefreshRate`).
-const REFRESH: Duration = Duration::from_secs(60);
+/// Where an answer says nothing usable of how long it holds, unless the mesh says otherwise.
+pub const REFRESH: Duration = Duration::from_secs(60);
 /// However short an answer says that it holds.
 const REFRESH_MIN: Duration = Duration::from_secs(1);
 /// After a first failure; doubles with each further one.
@@ -28,10 +28,11 @@ pub enum Outcome {
     Failed,
 }
 
-/// How long to wait. `failures` counts those in a row, this one included.
-pub fn next_after(outcome: &Outcome, failures: u32) -> Duration {
+/// How long to wait. `failures` counts those in a row, this one included; `refresh` is for answers
+/// that do not say how long they hold (Istio: `dnsRefreshRate`).
+pub fn next_after(outcome: &Outcome, failures: u32, refresh: Duration) -> Duration {
     match outcome {
-        Outcome::Found { ttl, .. } if ttl.is_zero() => REFRESH,
+        Outcome::Found { ttl, .. } if ttl.is_zero() => REFRESH_MIN.max(refresh),
         Outcome::Found { ttl, .. } => REFRESH_MIN.max(*ttl),
         Outcome::Nothing | Outcome::Failed => {
             let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
@@ -61,8 +62,11 @@ mod tests {
             (Outcome::Failed, 7, 60),
             (Outcome::Failed, u32::MAX, 60),
         ] {
-            let found = next_after(&outcome, failures);
+            let found = next_after(&outcome, failures, REFRESH);
             assert_eq!(found, Duration::from_secs(expected_secs), "{outcome:?} {failures}");
         }
+        let own = Duration::from_secs(300);
+        assert_eq!(next_after(&found(0), 0, own), own);
+        assert_eq!(next_after(&found(5_000), 0, own), Duration::from_secs(5));
     }
 }

@@ -37,7 +37,7 @@ use crate::listener::bound::BoundListener;
 use crate::listener::lives::{Lives, Order};
 use crate::listener::pulse::Patience;
 use crate::listener::refusals::Refusals;
-use crate::names::actor::Settle;
+use crate::names::actor::{SetRefresh, Settle};
 use crate::route::bound::BoundTable;
 use crate::tcp::buffers::Buffers;
 use crate::telemetry::histogram::Histogram;
@@ -145,6 +145,8 @@ impl WorkerActor {
         let old = self.applied.as_ref().map_or(&empty, |applied| &applied.snapshot);
         let plan = apply::plan(old, &prepared.snapshot, &self.settings);
         let snapshot = &prepared.snapshot;
+        let refresh = snapshot.settings.dns_refresh_ms.map(Duration::from_millis);
+        self.around.names.do_send(SetRefresh(refresh));
         let resources = |id: &ClusterId| {
             let spec = Arc::clone(snapshot.clusters.get(id)?);
             let endpoints = Arc::clone(snapshot.endpoints.get(&id.service)?);

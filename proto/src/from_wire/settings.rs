@@ -21,6 +21,7 @@ pub(super) fn settings(from: wire::GatewaySettings) -> Result<GatewaySettings, F
         tracing: from.tracing.map(tracing).transpose().at("tracing")?,
         metrics: each("metrics", from.metrics, metric_change)?,
         fails_without_secret: from.fails_without_secret,
+        dns_refresh_ms: from.dns_refresh_ms,
     })
 }
 

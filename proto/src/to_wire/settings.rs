@@ -20,6 +20,7 @@ pub fn settings(from: &GatewaySettings) -> wire::GatewaySettings {
         tracing: from.tracing.as_ref().map(tracing),
         metrics: from.metrics.iter().map(metric_change).collect(),
         fails_without_secret: from.fails_without_secret,
+        dns_refresh_ms: from.dns_refresh_ms,
     }
 }
 

@@ -28,7 +28,8 @@ pub(super) fn settings() -> impl Strategy<Value = GatewaySettings> {
     ]);
     let metrics = vec(metric_change(), 0..3);
     let logs = vec(access_log(), 0..3);
-    (any::<u32>(), path, certificate, logs, of(tracing()), metrics, any::<bool>()).prop_map(
+    let flags = (any::<bool>(), of(any::<u64>()));
+    (any::<u32>(), path, certificate, logs, of(tracing()), metrics, flags).prop_map(
         |(
             trusted_proxies,
             path_normalization,
@@ -36,7 +37,7 @@ pub(super) fn settings() -> impl Strategy<Value = GatewaySettings> {
             access_logs,
             tracing,
             metrics,
-            fails_without_secret,
+            (fails_without_secret, dns_refresh_ms),
         )| {
             GatewaySettings {
                 trusted_proxies,
@@ -46,6 +47,7 @@ pub(super) fn settings() -> impl Strategy<Value = GatewaySettings> {
                 tracing,
                 metrics,
                 fails_without_secret,
+                dns_refresh_ms,
             }
         },
     )

@@ -21,6 +21,9 @@ pub struct GatewaySettings {
     pub metrics: Vec<MetricChange>,
     /// Handshakes of a server whose Secret is gone fail; else it serves on with what it was made of.
     pub fails_without_secret: bool,
+    /// When a name is resolved again whose answer says nothing usable of how long it holds, in
+    /// milliseconds; `None` = 60,000 (Istio: `dnsRefreshRate`).
+    pub dns_refresh_ms: Option<u64>,
 }
 
 /// Path normalisation (Istio contract 6.7).
