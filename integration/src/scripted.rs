@@ -34,6 +34,25 @@ impl Scripted {
         Self { address, accepting }
     }
 
+    /// Answers each connection at once, before it was asked anything, and reads on to its end.
+    ///
+    /// # Panics
+    /// If there is no free port.
+    pub async fn unasked(answer: &'static [u8]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let accepting = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    stream.write_all(answer).await?;
+                    while stream.read(&mut [0; 4096]).await? > 0 {}
+                    Ok::<_, std::io::Error>(())
+                });
+            }
+        });
+        Self { address, accepting }
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -170,3 +170,33 @@ async fn web_sockets_pass_on_every_route() {
     assert_eq!(upstream.last().header("upgrade"), "websocket");
     assert_eq!(upstream.last().header("connection").to_ascii_lowercase(), "upgrade");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_comes_before_the_request_is_read_reaches_the_client() {
+    const REFUSAL: &[u8] =
+        b"HTTP/1.1 413 Payload Too Large\r\ncontent-length: 3\r\nconnection: close\r\n\r\nbig";
+    // As soon as it has the head, or as soon as somebody connects. Envoy 1.40 passes both on.
+    let (early, at_once) = (Scripted::start(REFUSAL).await, Scripted::unasked(REFUSAL).await);
+    let mesh = Mesh::default()
+        .service("early", "http", &[early.address()])
+        .service("at-once", "http", &[at_once.address()])
+        .host_to("early.test", "early", "")
+        .host_to("at-once.test", "at-once", "");
+    let serving = mesh.start(FAIRWAY).await;
+    for host in ["early.test", "at-once.test"] {
+        for (what, fields, begun) in [
+            ("no body", "", ""),
+            ("a body that never comes", "Content-Length: 10\r\n", ""),
+            ("a body that has begun", "Content-Length: 100000\r\n", "abc"),
+            ("a chunked body", "Transfer-Encoding: chunked\r\n", "3\r\nabc\r\n"),
+        ] {
+            // More than once: which of both is first is chance.
+            for _ in 0..10 {
+                let mut wire = Wire::connect(serving.address).await;
+                wire.say(format!("POST / HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n{begun}")).await;
+                let answer = wire.hear("big").await;
+                assert!(answer.starts_with("HTTP/1.1 413 "), "{host}, {what}: {answer}");
+            }
+        }
+    }
+}

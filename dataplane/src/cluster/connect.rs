@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::actor::ClusterView;
+use super::asked_first::AskedFirst;
 use super::pool::{Connection, Driver, Open};
 use super::secured::Wanted;
 use crate::http::body::RequestBody;
@@ -179,7 +180,7 @@ async fn http1_over(
         .max_headers(RESPONSE_FIELDS_MAX)
         .max_header_size(RESPONSE_HEAD_BYTES_MAX)
         .max_buf_size(BUFFER_BYTES_MAX)
-        .handshake(TokioIo::new(stream))
+        .handshake(AskedFirst::new(stream))
         .await
         .map_err(|_| ConnectError::Failed(io::ErrorKind::Other))?;
     Ok((sender, Box::pin(driver.with_upgrades())))

@@ -1,6 +1,7 @@
 //! Upstream clusters: their policy, their connections, their figures.
 
 pub mod actor;
+pub mod asked_first;
 pub mod connect;
 pub mod handle;
 pub mod health;
