@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use fairway_integration::client::{Http1, get};
+use fairway_integration::client::{Http1, Wire, get};
 use fairway_integration::frames::{
     END_HEADERS, END_STREAM, Frames, block, frame, get as head, kind,
 };
 use fairway_integration::mesh::{Mesh, Serving};
 use fairway_integration::process::resident_bytes;
-use fairway_integration::upstream::Upstream;
+use fairway_integration::upstream::{Reply, Upstream};
 
 /// The binary under test.
 const FAIRWAY: &str = env!("CARGO_BIN_EXE_fairway-tested");
@@ -185,4 +185,33 @@ async fn floods_end_themselves_and_nobody_else() {
     });
     settled.await;
     serving.counted(&["fairway_downstream_refused_total", "reason=\"flood\""]).await;
+}
+
+/// Bytes that each client which does not read may cost, whatever it asked for: a buffer on either
+/// side of the gateway, and what they round up to.
+const DEAF_BYTES_MAX: u64 = 512 << 10;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_read_costs_a_buffer_and_not_the_answer() {
+    const CLIENTS: u64 = 100;
+    let upstream = Upstream::start("u").await;
+    let body = bytes::Bytes::from(vec![b'x'; 16 << 20]);
+    upstream.reply_with(Reply { body, ..Reply::default() });
+    let mesh =
+        Mesh::default().service("u", "http", &[upstream.address()]).host_to("u.test", "u", "");
+    let serving = mesh.start(FAIRWAY).await;
+    let pid = serving.world.instance().expect("it is up").workers[0].pid.expect("it runs");
+    let before = resident_bytes(pid);
+    let mut deaf = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut wire = Wire::connect(serving.address).await;
+        wire.say("GET / HTTP/1.1\r\nHost: u.test\r\n\r\n").await;
+        wire.hear("\r\n\r\n").await;
+        deaf.push(wire);
+    }
+    let quick = Http1::connect(serving.address).await.send(get("u.test", "/")).await;
+    assert_eq!(quick.body.len(), 16 << 20);
+    let each = resident_bytes(pid).saturating_sub(before) / CLIENTS;
+    println!("{} KiB for each client that does not read", each >> 10);
+    assert!(each <= DEAF_BYTES_MAX, "{each} bytes each");
 }

@@ -36,12 +36,15 @@ use crate::telemetry::requests::DestinationFigures;
 use crate::tls::accept::HandshakeFigures;
 use crate::worker::published::View;
 
-/// Largest read buffer: it grows to this only for bodies that fill it.
-const BUFFER_BYTES_MAX: usize = 400 * 1024;
+/// Largest buffer of a connection each way: it grows to this only for bodies that fill it, and a
+/// client that does not read costs no more.
+const BUFFER_BYTES_MAX: usize = 128 * 1024;
 /// Streams that a client has reset before they were taken up: more is an attack (rapid reset).
 const RESET_UNSEEN_MAX: usize = 20;
 /// Streams that a client's mistakes have made the gateway reset (MadeYouReset).
 const RESET_BY_US_MAX: usize = 100;
+/// Bytes of one stream's response that may wait for the client to take them.
+const STREAM_UNSENT_BYTES_MAX: usize = 128 * 1024;
 /// Flow-control windows of HTTP/2, in bytes (Envoy edge guide).
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
@@ -288,7 +291,7 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
                 .header_read_timeout(None)
                 .max_headers(limits.fields_max as usize)
                 .max_header_size(head_bytes_read_max(&limits))
-                .max_buf_size(BUFFER_BYTES_MAX)
+                .max_buf_size(BUFFER_BYTES_MAX.max(head_bytes_read_max(&limits)))
                 .serve_connection(stream, service)
                 .with_upgrades();
             life.drive(
@@ -308,6 +311,7 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             let connection = http2::Builder::new(executor)
                 .timer(TokioTimer::new())
                 .max_concurrent_streams(limits.streams_max)
+                .max_send_buf_size(STREAM_UNSENT_BYTES_MAX)
                 .max_pending_accept_reset_streams(RESET_UNSEEN_MAX)
                 .max_local_error_reset_streams(RESET_BY_US_MAX)
                 .initial_stream_window_size(STREAM_WINDOW_BYTES)
