@@ -34,6 +34,7 @@ impl PodArgs {
             domain: self.domain.clone(),
             node: self.node_name.clone(),
             locality: self.locality.clone().unwrap_or_default(),
+            takes_own_namespace_only: false,
         }
     }
 }

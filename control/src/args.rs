@@ -78,6 +78,10 @@ pub struct Settings {
         value_parser = labels
     )]
     pub gateway_labels: Labels,
+    /// Take Gateways of the gateway pod's namespace only; PILOT_SCOPE_GATEWAY_TO_NAMESPACE=true
+    /// says so too
+    #[arg(long)]
+    pub scope_gateway_to_namespace: bool,
     /// Node that the gateway pod runs on, whose labels place it [default: unknown]
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     pub node_name: String,
@@ -117,6 +121,9 @@ pub struct Settings {
     pub status_fd: Option<u32>,
 }
 
+/// Istio's own way to say `--scope-gateway-to-namespace`.
+const SCOPE_VARIABLE: &str = "PILOT_SCOPE_GATEWAY_TO_NAMESPACE";
+
 /// What becomes of servers whose Secret is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OnSecretDeleted {
@@ -136,6 +143,12 @@ impl Settings {
     /// clap's, among them the texts of `--help` and `--version`.
     pub fn read(args: impl Iterator<Item = OsString>) -> Result<Self, clap::Error> {
         Self::try_parse_from(args)
+    }
+
+    /// Gateways of other namespaces are left alone, by flag or as Istio is told.
+    pub fn scopes_gateways(&self) -> bool {
+        let is_told = |value: OsString| value.eq_ignore_ascii_case("true");
+        self.scope_gateway_to_namespace || std::env::var_os(SCOPE_VARIABLE).is_some_and(is_told)
     }
 
     /// What is logged.

@@ -20,7 +20,7 @@ use fairway_control::source::parse::{Entry, parse_file};
 /// The folder, from the crate's root.
 const CASES: &str = "tests/compile";
 /// First line of an input that is compiled for another pod: `# pod: namespace label=value …`;
-/// `@node=name` is no label but names its Node.
+/// `@node=name` is no label but names its Node, `@scoped=` limits it to Gateways of its namespace.
 const POD_LINE: &str = "# pod: ";
 
 fn gateway_pod(input: &str) -> GatewayPod {
@@ -35,8 +35,10 @@ fn gateway_pod(input: &str) -> GatewayPod {
     // What is no label of Kubernetes stands for the pod's Node.
     let mut labels = labels;
     let node = labels.remove("@node").unwrap_or_default();
+    let takes_own_namespace_only = labels.remove("@scoped").is_some();
     let domain = "cluster.local".to_owned();
-    GatewayPod { labels, namespace, domain, node, locality: String::new() }
+    let locality = String::new();
+    GatewayPod { labels, namespace, domain, node, locality, takes_own_namespace_only }
 }
 
 /// The parser has tests of its own: here its findings would only mean a mistyped case.

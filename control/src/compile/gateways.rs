@@ -90,8 +90,10 @@ fn read_gateway<'a>(
         scope.invalid("servers", "is empty", "add a server");
     }
     check_name(&gateway, &mut scope.part(FieldPath::Metadata));
-    let is_selected = is_subset(&gateway.spec.selector, &index.pod.labels);
-    if !is_selected && !selects_some_pod(index, gateway.spec) {
+    let is_reachable =
+        !index.pod.takes_own_namespace_only || gateway.object.meta.namespace == index.pod.namespace;
+    let is_selected = is_reachable && is_subset(&gateway.spec.selector, &index.pod.labels);
+    if is_reachable && !is_selected && !selects_some_pod(index, gateway.spec) {
         scope.error(
             NOT_FOUND,
             "selector",

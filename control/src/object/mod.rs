@@ -125,6 +125,8 @@ pub struct GatewayPod {
     pub node: String,
     /// `region/zone/subzone` as given; empty = as the labels of the pod or its Node say.
     pub locality: String,
+    /// Gateways of other namespaces are not for it (Istio contract 1.1).
+    pub takes_own_namespace_only: bool,
 }
 
 /// All objects at one moment, and whom to compile for. The only input of `compile`.

@@ -186,6 +186,7 @@ async fn start_pipeline(
         domain: settings.domain.clone(),
         node: settings.node_name.clone(),
         locality: settings.locality.clone(),
+        takes_own_namespace_only: settings.scopes_gateways(),
     };
     let compiler =
         CompileActor::new(Arc::new(pod), settings.on_secret_deleted, publisher, servers.clone())
