@@ -174,7 +174,7 @@ mod tests {
             (with(|request| request.scheme = "ftp".into()), "field scheme is `ftp`"),
             (with(|request| request.port = 70_000), "field port is 70000"),
             (with(|request| request.path = "a".into()), "field path is `a`"),
-            (with(|request| request.path = "/%0".into()), "field path is `/%0`"),
+            (with(|request| request.path = "/%00".into()), "field path is `/%00`"),
             (with(|request| request.method = "G T".into()), "field method is `G T`"),
             (
                 with(|request| drop(request.headers.insert("a b".into(), String::new()))),
