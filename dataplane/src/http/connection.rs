@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use fairway_shared::ipc::edge::EdgeLimits;
 use http::header::HeaderValue;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite};
@@ -20,11 +20,12 @@ use super::coalesced::{Coalesced, InTurns};
 use super::prefixed::{Prefixed, Spoken};
 use super::recorded;
 use super::reply::ProxyError;
+use super::resting;
 use super::secure::Secure;
 use super::trust::HeadRules;
 use crate::listener::addresses::Addresses;
 use crate::listener::dispatch::Ends;
-use crate::listener::lives::{InFlight, Life, Lives, Order, Watch};
+use crate::listener::lives::{Driven, InFlight, Life, Lives, Order, Watch};
 use crate::listener::pulse::Phase;
 use crate::listener::refusals::{Refusal, Refusals};
 use crate::listener::streams::StreamExecutor;
@@ -36,9 +37,6 @@ use crate::telemetry::requests::DestinationFigures;
 use crate::tls::accept::HandshakeFigures;
 use crate::worker::published::View;
 
-/// Largest buffer of a connection each way: it grows to this only for bodies that fill it, and a
-/// client that does not read costs no more.
-const BUFFER_BYTES_MAX: usize = 128 * 1024;
 /// Streams that a client has reset before they were taken up: more is an attack (rapid reset).
 const RESET_UNSEEN_MAX: usize = 20;
 /// Streams that a client's mistakes have made the gateway reset (MadeYouReset).
@@ -170,12 +168,12 @@ impl Downstream {
     }
 
     /// Counts a request that begins. The last one that the connection may have is the last.
-    pub fn begin(&self) -> InFlight {
+    pub fn begin(&self, has_body: bool) -> InFlight {
         self.requests.set(self.requests.get().saturating_add(1));
         if self.is_used_up() {
             self.watch.retire();
         }
-        InFlight::new(self.watch.clone())
+        InFlight::new(self.watch.clone(), has_body)
     }
 
     fn is_used_up(&self) -> bool {
@@ -285,22 +283,7 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let downstream = Rc::new(downstream);
     let service = service_fn(move |request| recorded::serve(Rc::clone(&downstream), request));
     let ended = match spoken {
-        Spoken::Http1 => {
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(None)
-                .max_headers(limits.fields_max as usize)
-                .max_header_size(head_bytes_read_max(&limits))
-                .max_buf_size(BUFFER_BYTES_MAX.max(head_bytes_read_max(&limits)))
-                .serve_connection(stream, service)
-                .with_upgrades();
-            life.drive(
-                pin!(connection),
-                Order::Finish,
-                http1::UpgradeableConnection::graceful_shutdown,
-            )
-            .await
-        }
+        Spoken::Http1 => resting::speak(stream, service, &limits, life).await,
         Spoken::Http2 => {
             let executor = StreamExecutor::new(watch.clone());
             if watch.pulse().phase() == Phase::Head {
@@ -319,11 +302,14 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
                 .max_header_list_size(limits.head_bytes_max)
                 .serve_connection(stream.clone(), service);
             let connection = InTurns::new(connection, stream);
-            life.drive(pin!(connection), Order::Announce, |mut turns| {
+            let mut connection = pin!(connection);
+            let driven = life.drive(connection.as_mut(), Order::Announce, |mut turns| {
                 http2::Connection::graceful_shutdown(turns.connection.as_mut());
-            })
-            .await
-            .flatten()
+            });
+            match driven.await {
+                Driven::Over(ended) => ended.flatten(),
+                Driven::Rests => None,
+            }
         }
     };
     // Nobody is told: requests on the connection have their own accounts.
@@ -333,12 +319,6 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         _ => None,
     };
     refusal.into_iter().for_each(|refusal| refusals.count(refusal));
-}
-
-/// Heads are read somewhat beyond their limit, so that a target that is too long is told from a
-/// head that is too large.
-fn head_bytes_read_max(limits: &EdgeLimits) -> usize {
-    limits.head_bytes_max.saturating_add(limits.target_bytes_max) as usize
 }
 
 /// What a connection's end says of its client; `None` if nothing.

@@ -20,6 +20,7 @@ pub mod recorded;
 pub mod reply;
 pub mod request;
 pub mod response;
+pub mod resting;
 pub mod retry;
 pub mod secure;
 pub mod trust;

@@ -1,14 +1,15 @@
 //! A stream whose first bytes were read already, to tell HTTP/1.1 from HTTP/2.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use hyper::rt::ReadBufCursor;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::watched::Watched;
 use crate::listener::pulse::Pulse;
@@ -47,6 +48,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Prefixed<S> {
     /// It is HTTP/2: its frames are counted.
     pub fn meter(&mut self) {
         self.stream.inner_mut().meter(&self.ahead);
+    }
+
+    /// Bytes that were read further than they were needed.
+    pub fn put_back(&mut self, bytes: Bytes) {
+        self.ahead = bytes;
+    }
+
+    /// Waits for the client's next bytes and holds no buffer meanwhile.
+    ///
+    /// # Errors
+    /// The stream's; `UnexpectedEof` if the client has closed.
+    pub async fn refill(&mut self) -> io::Result<()> {
+        poll_fn(|cx| {
+            let mut bytes = [0; FIRST_READ_BYTES];
+            let mut buf = ReadBuf::new(&mut bytes);
+            ready!(Pin::new(self.stream.inner_mut()).poll_read(cx, &mut buf))?;
+            self.ahead = Bytes::copy_from_slice(buf.filled());
+            Poll::Ready(match self.ahead.is_empty() {
+                true => Err(io::ErrorKind::UnexpectedEof.into()),
+                false => Ok(()),
+            })
+        })
+        .await
     }
 
     /// Reads until it is clear what the client speaks. To be called when there is something to

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 
 use super::connection::Downstream;
 use super::exchange;
@@ -26,7 +26,7 @@ pub fn serve(
 ) -> impl Future<Output = Result<Response<ReplyBody>, Infallible>> {
     let remembered = remember(&request);
     let (mut parts, body) = request.into_parts();
-    let in_flight = downstream.begin();
+    let in_flight = downstream.begin(!body.is_end_stream());
     async move {
         let mut response = match remembered {
             Ok(entry) => {

@@ -42,6 +42,7 @@ impl<S> Watched<S> {
     }
 
     fn note_said(&mut self, written: &Poll<io::Result<usize>>) {
+        self.pulse.set_unsent(true);
         if let Poll::Ready(Ok(count @ 1..)) = written {
             self.pulse.said();
             if let Some(meter) = &mut self.meter {
@@ -118,7 +119,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        // HTTP/1.1 flushes when it has written all it had.
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.pulse.set_unsent(flushed.is_pending());
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -11,7 +11,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::pulse::{Found, Patience, Phase, Pulse};
 use super::refusals::{Refusal, Refusals};
@@ -32,6 +32,18 @@ pub enum Order {
     End,
 }
 
+/// An HTTP/1.1 connection that stood between two requests for so long gives its buffers back.
+const REST_AFTER: Duration = Duration::from_secs(2);
+
+/// Why a connection is not driven further.
+#[derive(Debug)]
+pub enum Driven<T> {
+    /// It is over; `None` = it was ended.
+    Over(Option<T>),
+    /// It has stood between two requests for a while.
+    Rests,
+}
+
 /// One connection's ear.
 #[derive(Debug)]
 struct Ear {
@@ -40,6 +52,8 @@ struct Ear {
     pulse: Arc<Pulse>,
     /// When the sweep last saw progress.
     since: Cell<Option<Instant>>,
+    /// The sweep found that it may rest.
+    may_rest: Cell<bool>,
     /// There, if the connection is HTTP/2.
     streams: OnceCell<Rc<Streams>>,
 }
@@ -72,6 +86,7 @@ impl Lives {
             waker,
             pulse: Arc::new(Pulse::new(Phase::Free)),
             since: Cell::default(),
+            may_rest: Cell::default(),
             streams: OnceCell::new(),
         });
         self.ears.borrow_mut().insert(number, Rc::clone(&ear));
@@ -98,7 +113,7 @@ impl Lives {
     pub fn sweep(&self, now: Instant, patience: &Patience, refusals: &Refusals) {
         for ear in self.ears.borrow().values() {
             match ear.pulse.sweep(&ear.since, now, patience) {
-                Found::Alive => {}
+                Found::Alive => ear.consider_rest(now),
                 Found::Late(phase) => {
                     refusals.count(Refusal::late(phase));
                     ear.waker.borrow().wake_by_ref();
@@ -130,6 +145,14 @@ impl Lives {
 }
 
 impl Ear {
+    fn consider_rest(&self, now: Instant) {
+        let is_long = |since| now.saturating_duration_since(since) >= REST_AFTER;
+        let may_rest = self.pulse.is_between() && self.since.get().is_some_and(is_long);
+        if may_rest && !self.may_rest.replace(may_rest) {
+            self.waker.borrow().wake_by_ref();
+        }
+    }
+
     fn tell(&self, order: Order) {
         self.order.set(self.order.get().max(order));
         self.waker.borrow().wake_by_ref();
@@ -190,7 +213,8 @@ pub struct InFlight(Watch);
 
 impl InFlight {
     /// It begins.
-    pub fn new(watch: Watch) -> Self {
+    pub fn new(watch: Watch, has_body: bool) -> Self {
+        watch.0.pulse.set_body(has_body);
         // A stream's own pulse began with its task.
         if !watch.0.pulse.has_streams() {
             watch.enter(Phase::Busy);
@@ -244,25 +268,29 @@ impl Life {
     }
 
     /// Runs a connection; that order becomes a graceful shutdown, and so does too long an idleness.
-    /// `None` = it was ended.
     pub async fn drive<C: Future>(
         &self,
         mut connection: Pin<&mut C>,
         on: Order,
         shut_down: Graceful<C>,
-    ) -> Option<C::Output> {
+    ) -> Driven<C::Output> {
         let mut is_told = false;
+        self.ear.may_rest.set(false);
         poll_fn(|cx| {
             let order = self.listen(cx);
             if order == Order::End {
-                return Poll::Ready(None);
+                return Poll::Ready(Driven::Over(None));
             }
             let is_idle = self.ear.pulse.late() == Some(Phase::Idle);
             if (order >= on || is_idle) && !is_told {
                 is_told = true;
                 shut_down(connection.as_mut());
             }
-            connection.as_mut().poll(cx).map(Some)
+            if let Poll::Ready(output) = connection.as_mut().poll(cx) {
+                return Poll::Ready(Driven::Over(Some(output)));
+            }
+            let rests = self.ear.may_rest.get() && !is_told && self.ear.pulse.is_between();
+            if rests { Poll::Ready(Driven::Rests) } else { Poll::Pending }
         })
         .await
     }

@@ -84,6 +84,8 @@ pub struct Pulse {
     is_late: AtomicBool,
     has_streams: AtomicBool,
     is_flooded: AtomicBool,
+    is_unsent: AtomicBool,
+    has_body: AtomicBool,
     heard: AtomicU32,
 }
 
@@ -96,6 +98,8 @@ impl Pulse {
             is_late: AtomicBool::new(false),
             has_streams: AtomicBool::new(false),
             is_flooded: AtomicBool::new(false),
+            is_unsent: AtomicBool::new(false),
+            has_body: AtomicBool::new(false),
             heard: AtomicU32::new(0),
         }
     }
@@ -131,6 +135,22 @@ impl Pulse {
     /// See [`Self::is_flooded`].
     pub fn set_flooded(&self) {
         self.is_flooded.store(true, Relaxed);
+    }
+
+    /// A request begins, of whose body some may be still to come when it is answered.
+    pub fn set_body(&self, has_body: bool) {
+        self.has_body.store(has_body, Relaxed);
+    }
+
+    /// Bytes for the client wait to be taken, or do not any more.
+    pub fn set_unsent(&self, is_unsent: bool) {
+        self.is_unsent.store(is_unsent, Relaxed);
+    }
+
+    /// Does an HTTP/1.1 connection stand between two requests, nothing owed either way?
+    pub fn is_between(&self) -> bool {
+        let owes = self.is_unsent.load(Relaxed) || self.has_body.load(Relaxed);
+        self.phase() == Phase::Idle && !owes && !self.has_streams()
     }
 
     /// Progress was made.
@@ -227,6 +247,20 @@ mod tests {
             });
             assert_eq!(found, late_after, "{phase:?}");
         }
+    }
+
+    #[test]
+    fn between_two_requests_nothing_is_owed() {
+        let pulse = Pulse::new(Phase::Idle);
+        let states = [(false, false), (true, false), (false, true)].map(|(unsent, body)| {
+            pulse.set_unsent(unsent);
+            pulse.set_body(body);
+            pulse.is_between()
+        });
+        assert_eq!(states, [true, false, false]);
+        pulse.set_body(false);
+        pulse.heard(1);
+        assert!(!pulse.is_between());
     }
 
     #[test]
