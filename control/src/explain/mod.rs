@@ -45,6 +45,12 @@ pub struct Evidence<'e> {
 pub fn explain(evidence: Evidence<'_>, question: &Question) -> wire::ExplainResponse {
     let mut answer =
         wire::ExplainResponse { version: evidence.snapshot.version.0, ..Default::default() };
+    let mode = evidence.snapshot.settings.path_normalization;
+    let Ok(question) = &question.normalised(mode) else {
+        answer.status = BAD_REQUEST;
+        answer.verdict = "400: the path holds an encoded NUL".to_owned();
+        return answer;
+    };
     let objects = Objects::new(evidence.config);
     let Some((id, listener)) = listener::choose(evidence.snapshot, question) else {
         answer.verdict = listener::nothing_listens(evidence.snapshot, question);
@@ -80,6 +86,7 @@ pub fn explain(evidence: Evidence<'_>, question: &Question) -> wire::ExplainResp
     answer
 }
 
+const BAD_REQUEST: u32 = 400;
 const NOT_FOUND: u32 = 404;
 const MOVED: u32 = 301;
 const UNAVAILABLE: u32 = 503;

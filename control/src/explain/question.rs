@@ -2,7 +2,7 @@
 
 use fairway_proto::wire;
 use fairway_shared::matching::{canonical_host, strip_port};
-use fairway_shared::path::canonical_path;
+use fairway_shared::path::{PathError, canonical_path};
 use fairway_shared::snapshot::settings::PathNormalization;
 use fairway_shared::trial::Request;
 
@@ -18,8 +18,8 @@ pub enum BadQuestion {
     /// Not 0 to 65535.
     #[error("field port is {0}: write 1 to 65535, or 0 for the scheme's own")]
     Port(u32),
-    /// A path that the gateway refuses with 400.
-    #[error("field path is `{0}`: write a path that starts with `/` and has only whole escapes")]
+    /// A path that no client sends.
+    #[error("field path is `{0}`: write a path that starts with `/` and has no spaces")]
     Path(String),
     /// A name or value that HTTP does not allow.
     #[error("field headers holds `{0}`, which no HTTP header can be")]
@@ -79,6 +79,15 @@ impl Question {
         Ok(Self { scheme, port, sni, method, authority, host, path, query, headers })
     }
 
+    /// The same with the path as a gateway with that mode sees it.
+    ///
+    /// # Errors
+    /// [`PathError`]: the gateway refuses it with 400.
+    pub fn normalised(&self, mode: PathNormalization) -> Result<Self, PathError> {
+        let path = canonical_path(&self.path, mode)?.into_owned();
+        Ok(Self { path, ..self.clone() })
+    }
+
     /// Canonical host.
     pub fn host(&self) -> &str {
         &self.host
@@ -119,16 +128,15 @@ fn port(given: u32, authority: &str, scheme: &str) -> Result<u16, BadQuestion> {
 }
 
 fn path_and_query(written: &str) -> Result<(String, Option<String>), BadQuestion> {
-    let bad = || BadQuestion::Path(written.to_owned());
     let (path, query) = match written.split_once('?') {
         Some((path, query)) => (path, Some(query.to_owned())),
         None => (written, None),
     };
     let path = if path.is_empty() { "/" } else { path };
     if !path.starts_with('/') || path.bytes().any(|byte| byte <= b' ') {
-        return Err(bad());
+        return Err(BadQuestion::Path(written.to_owned()));
     }
-    Ok((canonical_path(path, PathNormalization::default()).map_err(|_| bad())?.into_owned(), query))
+    Ok((path.to_owned(), query))
 }
 
 /// RFC 9110 5.6.2.
@@ -151,7 +159,7 @@ mod tests {
         let request = question.request();
         assert_eq!((question.scheme, question.port, request.method), ("http", 8080, "GET"));
         assert_eq!((request.host, request.authority), ("shop.example", "Shop.Example:8080"));
-        assert_eq!((request.path, request.query), ("/b", Some("c=d")));
+        assert_eq!((request.path, request.query), ("/a/../b", Some("c=d")));
         assert_eq!(Question::new(ask("a.b", "")).unwrap().port, 80);
         let secure = wire::ExplainRequest { sni: "A.b".into(), ..ask("a.b", "") };
         let question = Question::new(secure).unwrap();
@@ -160,6 +168,24 @@ mod tests {
         named.headers.insert("Host".into(), "user.example".into());
         let question = Question::new(named).unwrap();
         assert_eq!((question.host(), question.port), ("user.example", 80));
+    }
+
+    #[test]
+    fn the_path_is_seen_as_the_mesh_wants_it_normalised() {
+        use PathNormalization::{Base, DecodeAndMergeSlashes, MergeSlashes, None};
+        let question = Question::new(ask("a.b", "/x/..//y%2Fz?q=//")).unwrap();
+        for (mode, path) in [
+            (None, "/x/..//y%2Fz"),
+            (Base, "//y%2Fz"),
+            (MergeSlashes, "/y%2Fz"),
+            (DecodeAndMergeSlashes, "/y/z"),
+        ] {
+            let seen = question.normalised(mode).unwrap();
+            assert_eq!((seen.request().path, seen.request().query), (path, Some("q=//")));
+        }
+        let with_nul = Question::new(ask("a.b", "/%00")).unwrap();
+        assert_eq!(with_nul.normalised(Base), Err(PathError));
+        assert!(with_nul.normalised(None).is_ok());
     }
 
     #[test]
@@ -174,7 +200,7 @@ mod tests {
             (with(|request| request.scheme = "ftp".into()), "field scheme is `ftp`"),
             (with(|request| request.port = 70_000), "field port is 70000"),
             (with(|request| request.path = "a".into()), "field path is `a`"),
-            (with(|request| request.path = "/%00".into()), "field path is `/%00`"),
+            (with(|request| request.path = "/a b".into()), "field path is `/a b`"),
             (with(|request| request.method = "G T".into()), "field method is `G T`"),
             (
                 with(|request| drop(request.headers.insert("a b".into(), String::new()))),

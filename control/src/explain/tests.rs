@@ -145,6 +145,8 @@ fn the_gateways_own_answers_have_their_status() {
     check(&beta, none, 503, &[""]);
     let host = "404: no virtual host takes `other.example`: there are user.example";
     check(&get("other.example", "/"), host, 404, &[]);
+    let nul = "400: the path holds an encoded NUL";
+    check(&get("user.example", "/%00"), nul, 400, &[]);
     let port = "connection refused: nothing listens on port 81: Gateways open 80";
     check(&wire::ExplainRequest { port: 81, ..get("user.example", "/") }, port, 0, &[]);
 }
