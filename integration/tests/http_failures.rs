@@ -311,6 +311,11 @@ async fn injected_faults_and_own_answers_are_told_as_such() {
         .service("u", "http", &[upstream.address()])
         .host("fi.test", &fault(&format!("abort: {{httpStatus: 503, {always}}}")))
         .host("di.test", &fault(&format!("delay: {{fixedDelay: 1ms, {always}}}")))
+        .host_to(
+            "di-timeout.test",
+            "u",
+            &format!("timeout: 1s, fault: {{delay: {{fixedDelay: 1200ms, {always}}}}}"),
+        )
         .host("grpc.test", &fault(&format!("abort: {{grpcStatus: PERMISSION_DENIED, {always}}}")))
         .host(
             "both.test",
@@ -332,6 +337,9 @@ async fn injected_faults_and_own_answers_are_told_as_such() {
     logging.check("both.test", "/both", &expected).await;
     logging.serving.ask("di.test", "GET /di").await.expect_status(200);
     assert_eq!(logging.logged("/di").await, "200 DI via_upstream");
+    // The delay does not count into the route's timeout, with Envoy 1.40 neither.
+    logging.serving.ask("di-timeout.test", "GET /late").await.expect_status(200);
+    assert_eq!(logging.logged("/late").await, "200 DI via_upstream");
 
     // A status of gRPC goes out as such, whoever asks.
     for fields in ["", " | content-type: application/grpc"] {
