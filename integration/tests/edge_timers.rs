@@ -139,6 +139,16 @@ async fn a_reader_that_stops_holds_nothing_for_ever() {
         stalled.say(&frame(kind::PING, 0, 0, &[7; 8])).await.unwrap();
         assert!(stalled.next_of(kind::PING).await.is_some(), "{window}");
     }
+    // A small answer, of which HTTP/2 holds all but a byte after the stream's own work is done.
+    upstream.reply_with(Reply::default());
+    let mut stalled = Frames::connect(serving.address, &[(4, 1)]).await;
+    stalled.say(&request).await.unwrap();
+    let first = stalled.next_of(kind::DATA).await.map(|frame| frame.payload.len());
+    assert_eq!(first, Some(1));
+    stalled.say(&frame(kind::PING, 0, 0, &[7; 8])).await.unwrap();
+    let begun = Instant::now();
+    assert_eq!(stalled.next_of(kind::DATA).await, None, "it closes");
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     let wait = fairway_integration::wait::until("the deaf connection's end", async || {
         deaf.try_say(b"x").await.err()
     });

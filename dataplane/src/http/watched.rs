@@ -41,13 +41,15 @@ impl<S> Watched<S> {
         self.meter = Some(meter);
     }
 
-    fn note_said(&mut self, written: &Poll<io::Result<usize>>) {
+    /// `bufs` were to be written, of which so much was.
+    fn note_said(&mut self, bufs: &[io::IoSlice<'_>], written: &Poll<io::Result<usize>>) {
         self.pulse.set_unsent(true);
-        if let Poll::Ready(Ok(count @ 1..)) = written {
-            self.pulse.said();
-            if let Some(meter) = &mut self.meter {
-                meter.sent(*count);
-            }
+        let Poll::Ready(Ok(mut count @ 1..)) = *written else { return };
+        let Some(meter) = &mut self.meter else { return self.pulse.said() };
+        for buf in bufs {
+            let taken = count.min(buf.len());
+            meter.said(&buf[..taken], &self.pulse);
+            count -= taken;
         }
     }
 }
@@ -100,7 +102,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.note_said(&written);
+        self.note_said(&[io::IoSlice::new(buf)], &written);
         written
     }
 
@@ -110,7 +112,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.note_said(&written);
+        self.note_said(bufs, &written);
         written
     }
 

@@ -86,6 +86,7 @@ pub struct Pulse {
     is_flooded: AtomicBool,
     is_unsent: AtomicBool,
     has_body: AtomicBool,
+    is_holding: AtomicBool,
     heard: AtomicU32,
 }
 
@@ -100,6 +101,7 @@ impl Pulse {
             is_flooded: AtomicBool::new(false),
             is_unsent: AtomicBool::new(false),
             has_body: AtomicBool::new(false),
+            is_holding: AtomicBool::new(false),
             heard: AtomicU32::new(0),
         }
     }
@@ -125,6 +127,16 @@ impl Pulse {
     /// See [`Self::has_streams`].
     pub fn set_has_streams(&self) {
         self.has_streams.store(true, Relaxed);
+    }
+
+    /// Does HTTP/2 hold the rest of a response that its client takes no more of?
+    pub fn is_holding(&self) -> bool {
+        self.is_holding.load(Relaxed)
+    }
+
+    /// See [`Self::is_holding`].
+    pub fn set_holding(&self, is_holding: bool) {
+        self.is_holding.store(is_holding, Relaxed);
     }
 
     /// Was the connection ended because its frames were a flood?
@@ -165,8 +177,9 @@ impl Pulse {
         match self.phase() {
             Phase::Opening | Phase::Idle if !self.has_streams() => self.enter(Phase::Head),
             Phase::Opening => self.enter(Phase::Idle),
-            Phase::Busy => self.touch(),
-            Phase::Free | Phase::Head | Phase::Idle | Phase::Tunnel => {}
+            // Of HTTP/2 only what is taken is progress, not what is said meanwhile.
+            Phase::Busy if !self.has_streams() => self.touch(),
+            Phase::Busy | Phase::Free | Phase::Head | Phase::Idle | Phase::Tunnel => {}
         }
     }
 

@@ -150,7 +150,8 @@ impl InPlace {
 impl Drop for InPlace {
     fn drop(&mut self) {
         if self.streams.end(self.at) {
-            self.watch.enter(Phase::Idle);
+            let is_holding = self.watch.pulse().is_holding();
+            self.watch.enter(if is_holding { Phase::Busy } else { Phase::Idle });
         }
     }
 }
