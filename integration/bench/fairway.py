@@ -3,7 +3,7 @@ import json
 import pathlib
 import time
 
-WORKLOADS = {"W1", "W2", "W2b", "W3", "W3b", "W4", "W5", "W6", "W6s", "W7"}
+WORKLOADS = {"W1", "W2", "W2b", "W3", "W3l", "W3b", "W4", "W5", "W6", "W6s", "W7"}
 # "fairway": as it comes. "fairway-all": tracing of 1 %, retries, outlier detection and limits too.
 # "fairway-log": and an access log in a file.
 FEATURES = "fairway"

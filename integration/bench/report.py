@@ -47,8 +47,9 @@ def ratio(ours, theirs):
     return statistics.median(a["figure"] / b["figure"] for a, b in zip(ours, theirs))
 
 
-COLUMNS = {  # figure -> head, digits, factor
-    "figure": ("figure", 2, 1), "user": ("user", 2, 1), "system": ("system", 2, 1),
+COLUMNS = {  # name of a figure -> head, digits, factor
+    "figure": ("figure", 2, 1), "per_cpu_second": ("a CPU second", 0, 1),
+    "gib_per_cpu_second": ("GiB a CPU second", 2, 1), "user": ("user", 2, 1), "system": ("system", 2, 1),
     "per_second": ("a second", 0, 1), "p50": ("p50 ms", 2, 1e3), "p99": ("p99 ms", 2, 1e3),
     "load": ("CPU 0", 2, 1), "ready": ("ready after s", 2, 1), "memory": ("MiB", 0, 1),
 }
@@ -56,6 +57,10 @@ COLUMNS = {  # figure -> head, digits, factor
 
 def _table(name, rows):
     workload = work.WORKLOADS[name]
+    for round_ in (one for rounds in rows.values() for one in rounds if "user" in one):
+        round_["per_cpu_second"] = 1e6 / round_["figure"]
+        if workload.body_kib:
+            round_["gib_per_cpu_second"] = round_["per_cpu_second"] * workload.body_kib / 2**20
     done = {peer: rounds for peer, rounds in rows.items() if all("figure" in r for r in rounds)}
     keys = [key for key in COLUMNS if all(key in r for rounds in done.values() for r in rounds)]
     goal = f" Goal: {workload.goal}." if workload.goal else ""

@@ -21,6 +21,7 @@ class Workload:
     run: Callable
     hosts: int = 0
     goal: str = ""
+    body_kib: int = 0
 
 
 def _seconds(text):
@@ -163,11 +164,14 @@ PER_REQUEST = "CPU µs a request"
 WORKLOADS = {
     "W1": Workload("GET 1 KiB, 64 kept-alive connections", PER_REQUEST, _http("http", "/1k"),
                    goal="≤ 1.0 × the better of nginx and HAProxy"),
-    "W2": Workload("GET 64 KiB", PER_REQUEST, _http("http", "/64k"), goal="≤ 0.95 × the best peer"),
+    "W2": Workload("GET 64 KiB", PER_REQUEST, _http("http", "/64k"), goal="≤ 0.95 × the best peer",
+                   body_kib=64),
     "W2b": Workload("POST 64 KiB", PER_REQUEST, _http("http", "/up", _post),
-                    goal="≤ 0.95 × the best peer"),
+                    goal="≤ 0.95 × the best peer", body_kib=64),
     "W3": Workload("GET 1 KiB over TLS 1.3, kept alive", PER_REQUEST, _http("https", "/1k"),
                    goal="≤ 0.85 × the best peer"),
+    "W3l": Workload("GET 64 KiB over TLS 1.3, kept alive", PER_REQUEST, _http("https", "/64k"),
+                    body_kib=64),
     "W3b": Workload("TLS 1.3 handshake, one GET, close", PER_REQUEST,
                     _http("https", "/1k", _close), goal="≤ 0.7 × the best peer"),
     "W4": Workload("HTTP/2 GET 1 KiB, 8 connections with 32 streams", PER_REQUEST, _http2,

@@ -284,6 +284,11 @@ async fn what_the_client_does_wrong_is_the_clients() {
         assert!(rest.starts_with(&status.to_string()), "{path}: {answer}");
         assert_eq!(logging.logged(path).await, format!("{status} {flag} {details}"), "{path}");
     }
+    // What cannot be read has no path.
+    let mut wire = Wire::connect(address).await;
+    wire.say(head("GET /unread", "no field at all\r\n")).await;
+    assert!(wire.hear("\r\n\r\n").await.starts_with("HTTP/1.1 400 "));
+    assert_eq!(logging.logged("-").await, "400 DPE http1.codec_error");
     // An authority alone is CONNECT's, `*` is OPTIONS'. Envoy 1.40 answers 400 as well.
     for target in ["other.test:80", "*"] {
         let mut wire = Wire::connect(address).await;

@@ -52,15 +52,12 @@ pub(super) fn read_retries(
             .as_deref()
             .and_then(|text| positive_ms(text, "retries.perTryTimeout", scope)),
         ignore_previous_hosts: retries.retry_ignore_previous_hosts.unwrap_or(true),
-        remote_localities: false,
+        remote_localities: retries.retry_remote_localities == Some(true),
         ..default_policy()
     };
     if let Some(backoff) = &retries.backoff {
         let ms = positive_ms(backoff, "retries.backoff", scope).unwrap_or_default();
         policy.backoff_ms = u32::try_from(ms).unwrap_or(u32::MAX);
-    }
-    if retries.retry_remote_localities == Some(true) {
-        scope.ignored("retries.retryRemoteLocalities");
     }
     if !retries.retry_on.trim().is_empty() {
         read_conditions(&retries.retry_on, &mut policy, scope);

@@ -29,6 +29,7 @@ use crate::listener::lives::{Driven, InFlight, Life, Lives, Order, Watch};
 use crate::listener::pulse::Phase;
 use crate::listener::refusals::{Refusal, Refusals};
 use crate::listener::streams::StreamExecutor;
+use crate::listener::unserved;
 use crate::route::bound::BoundTable;
 use crate::tcp::buffers::Buffers;
 use crate::telemetry::connections::ConnectionFigures;
@@ -281,7 +282,8 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let watch = downstream.watch.clone();
     let pulse = watch.pulse();
     let downstream = Rc::new(downstream);
-    let service = service_fn(move |request| recorded::serve(Rc::clone(&downstream), request));
+    let served = Rc::clone(&downstream);
+    let service = service_fn(move |request| recorded::serve(Rc::clone(&served), request));
     let ended = match spoken {
         Spoken::Http1 => resting::speak(stream, service, &limits, life).await,
         Spoken::Http2 => {
@@ -312,13 +314,18 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             }
         }
     };
-    // Nobody is told: requests on the connection have their own accounts.
+    // Requests on the connection have their own accounts.
     let refusal = match ended {
         Some(Err(_)) if pulse.is_flooded() => Some(Refusal::Flood),
         Some(Err(error)) => refusal_of(&error),
         _ => None,
     };
-    refusal.into_iter().for_each(|refusal| refusals.count(refusal));
+    let Some(refusal) = refusal else { return };
+    refusals.count(refusal);
+    if spoken == Spoken::Http1 {
+        let ends = Ends { remote: downstream.peer.remote, local: downstream.peer.local };
+        unserved::log_unreadable(ends, refusal, &downstream.recording());
+    }
 }
 
 /// What a connection's end says of its client; `None` if nothing.

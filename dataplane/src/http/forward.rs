@@ -42,6 +42,8 @@ use crate::tls::fault::Fault;
 /// A pooled connection that idled this long may be closing at the other end just now; a request
 /// that can be repeated safely is then kept for one silent repetition.
 const STALE_AFTER: Duration = Duration::from_millis(500);
+/// Tries before `retryRemoteLocalities` looks at other localities.
+const TRIES_NEARBY: u32 = 2;
 /// Silent repetitions on connections that turned out to be dead, at most.
 const STALE_TRIES_MAX: u32 = 3;
 
@@ -244,9 +246,15 @@ impl Forwarding<'_> {
         }
     }
 
-    /// The next try goes elsewhere if the policy says so.
+    /// Is this try for another locality than those before (Istio contract 2.9)?
+    fn goes_elsewhere(&self, number: u32) -> bool {
+        number > TRIES_NEARBY && self.retry.is_some_and(|retry| retry.remote_localities)
+    }
+
+    /// The next try goes to another endpoint if the policy says so.
     fn note_tried(&self, tries: &mut Tries) {
-        if self.retry.is_some_and(|retry| retry.ignore_previous_hosts) {
+        let matters = |retry: &RetryPolicy| retry.ignore_previous_hosts || retry.remote_localities;
+        if self.retry.is_some_and(matters) {
             tries.tried.extend(self.trace.host.borrow().clone());
         }
     }
@@ -300,7 +308,13 @@ impl Forwarding<'_> {
     ) -> Result<Answer, ProxyError> {
         let begun = self.limits.per_try.map(|_| clock::now());
         loop {
-            let picked = subset.pick(self.key, &tries.tried, &mut self.downstream.random());
+            let picked = match self.goes_elsewhere(tries.number) {
+                true => {
+                    let random = &mut self.downstream.random();
+                    subset.pick_elsewhere(self.key, &tries.tried, random)
+                }
+                false => subset.pick(self.key, &tries.tried, &mut self.downstream.random()),
+            };
             let host = Rc::clone(picked.ok_or(ProxyError::NoHealthyUpstream)?);
             let may_repeat = tries.left > 0;
             self.trace.attempts.set(tries.number);

@@ -89,7 +89,7 @@ async fn secure(
         let accepting = pin!(Box::pin(accept(stream, &tls.table, &serving.handshakes)));
         life.guard(accepting).await
     };
-    let log = |name| unserved::log(ends, begun, name, &serving.recording.load());
+    let log = |name| unserved::log_no_chain(ends, begun, name, &serving.recording.load());
     // What went wrong is counted; the client has been told.
     let accepted = match accepted {
         Some(Ok(accepted)) => accepted,

@@ -18,6 +18,8 @@ const DRAWS_MAX: usize = 5;
 pub struct SubsetView {
     all: Box<[Rc<Host>]>,
     groups: Box<[Group]>,
+    /// Groups that have no share now.
+    spare: Box<[Group]>,
     shares: Weights,
     first_turn: u32,
 }
@@ -36,12 +38,16 @@ impl SubsetView {
     /// round robin begins: each worker draws its own, so that workers which share nothing do not
     /// all begin with the same host.
     pub fn new(all: Vec<Rc<Host>>, groups: Vec<Members>, balancer: Balancer, turn: u32) -> Self {
-        let groups: Vec<Members> =
-            groups.into_iter().filter(|g| g.share > 0 && !g.hosts.is_empty()).collect();
+        let groups = groups.into_iter().filter(|group| !group.hosts.is_empty());
+        let (groups, spare): (Vec<_>, Vec<_>) = groups.partition(|group| group.share > 0);
+        let build = |groups: Vec<Members>| -> Box<[Group]> {
+            groups.into_iter().map(|group| Group::new(group.hosts, balancer, turn)).collect()
+        };
         Self {
             all: all.into(),
             shares: Weights::new(groups.iter().map(|group| group.share)),
-            groups: groups.into_iter().map(|g| Group::new(g.hosts, balancer, turn)).collect(),
+            groups: build(groups),
+            spare: build(spare),
             first_turn: turn,
         }
     }
@@ -79,6 +85,21 @@ impl SubsetView {
         }
         // Draws may insist: of two hosts the one that refuses everything is the idle one.
         Some(self.groups.iter().flat_map(Group::hosts).find(is_new).unwrap_or(chosen))
+    }
+
+    /// As [`Self::pick`], from a priority or locality of which nothing was tried, if there is one.
+    pub fn pick_elsewhere(
+        &self,
+        key: Option<u64>,
+        tried: &[Rc<Host>],
+        random: &mut fastrand::Rng,
+    ) -> Option<&Rc<Host>> {
+        let is_tried = |host: &Rc<Host>| tried.iter().any(|one| Rc::ptr_eq(one, host));
+        let mut groups = self.groups.iter().chain(&self.spare);
+        match groups.find(|group| !group.hosts().any(is_tried)) {
+            Some(group) => Some(group.draw(key, 0, random)),
+            None => self.pick(key, tried, random),
+        }
     }
 
     fn draw(

@@ -1,5 +1,5 @@
 """Caddy on one CPU."""
-WORKLOADS = {"W1", "W2", "W2b", "W3", "W3b", "W4", "W5"}
+WORKLOADS = {"W1", "W2", "W2b", "W3", "W3l", "W3b", "W4", "W5"}
 ENV = {"GOMAXPROCS": "1"}
 
 

@@ -1,6 +1,6 @@
 """Envoy with one worker, set up as its own advice for benchmarks has it: no request ids, no
 dynamic statistics, no headers of its own, high circuit breakers."""
-WORKLOADS = {"W1", "W2", "W2b", "W3", "W3b", "W4", "W5", "W6", "W6s", "W7"}
+WORKLOADS = {"W1", "W2", "W2b", "W3", "W3l", "W3b", "W4", "W5", "W6", "W6s", "W7"}
 TYPES = "type.googleapis.com/envoy.extensions."
 NETWORK = "filters.network"
 

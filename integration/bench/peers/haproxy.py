@@ -1,5 +1,5 @@
 """HAProxy with one thread; splice(2) allowed for TCP."""
-WORKLOADS = {"W1", "W2", "W2b", "W3", "W3b", "W4", "W5", "W6", "W6s", "W7"}
+WORKLOADS = {"W1", "W2", "W2b", "W3", "W3l", "W3b", "W4", "W5", "W6", "W6s", "W7"}
 
 CONF = """
 global

@@ -1,5 +1,5 @@
 """nginx with one worker."""
-WORKLOADS = {"W1", "W2", "W2b", "W3", "W3b", "W4", "W5", "W6", "W6s", "W7"}
+WORKLOADS = {"W1", "W2", "W2b", "W3", "W3l", "W3b", "W4", "W5", "W6", "W6s", "W7"}
 
 CONF = """
 load_module modules/ngx_stream_module.so;

@@ -1,5 +1,5 @@
 """Traefik on one CPU."""
-WORKLOADS = {"W1", "W2", "W2b", "W3", "W3b", "W4", "W5", "W7"}
+WORKLOADS = {"W1", "W2", "W2b", "W3", "W3l", "W3b", "W4", "W5", "W7"}
 ENV = {"GOMAXPROCS": "1"}
 
 

@@ -204,3 +204,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn elsewhere_is_where_nothing_was_tried_or_else_another_host() {
+    let (near, far) = (hosts(&[1, 1]), hosts(&[1]));
+    let all: Vec<_> = near.iter().chain(&far).map(|(host, _)| Rc::clone(host)).collect();
+    let groups = [(near, 1), (far, 0)].map(|(hosts, share)| Members { hosts, share });
+    let view = SubsetView::new(all.clone(), groups.into(), Balancer::Random, 0);
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut pick = |tried: &[usize]| {
+        let tried: Vec<_> = tried.iter().map(|index| Rc::clone(&all[*index])).collect();
+        let picked = view.pick_elsewhere(None, &tried, &mut random).unwrap();
+        all.iter().position(|host| Rc::ptr_eq(host, picked)).unwrap()
+    };
+    for (tried, expected) in [(&[0][..], 2), (&[1], 2), (&[0, 2], 1), (&[1, 2], 0)] {
+        assert_eq!(pick(tried), expected, "{tried:?}");
+    }
+}
