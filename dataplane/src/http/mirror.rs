@@ -12,7 +12,8 @@ use http_body_util::BodyExt;
 
 use super::body::{Completion, RequestBody};
 use super::connection::Downstream;
-use super::forward::{BodySource, Forwarding, Limits, Outgoing, Trace};
+use super::forward::{Forwarding, Limits, Trace};
+use super::outgoing::{BodySource, Outgoing};
 use super::response::UpstreamBody;
 use crate::cluster::handle::ClusterHandle;
 use crate::route::action::MirrorTarget;

@@ -5,6 +5,7 @@
 //! a mailbox, takes a lock or looks anything up by name but host and path.
 
 pub mod body;
+pub mod channel;
 pub mod client_certificate;
 pub mod coalesced;
 pub mod connection;
@@ -14,6 +15,7 @@ pub mod flag;
 pub mod forward;
 pub mod frame_meter;
 pub mod mirror;
+pub mod outgoing;
 pub mod own;
 pub mod prefixed;
 pub mod recorded;
