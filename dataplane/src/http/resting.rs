@@ -47,13 +47,14 @@ where
         if let Driven::Over(ended) = driven {
             return ended;
         }
-        let parts = connection.into_parts()?;
-        (stream, service) = (parts.io, parts.service);
-        if parts.read_buf.is_empty() {
-            life.guard(pin!(stream.refill())).await?.ok()?;
-        } else {
-            stream.put_back(parts.read_buf);
+        let http1::Parts { io, read_buf, service: same, .. } = connection.into_parts()?;
+        (stream, service) = (io, same);
+        if !read_buf.is_empty() {
+            stream.put_back(read_buf);
+            continue;
         }
+        drop(read_buf); // empty, but a part of a buffer all the same
+        life.guard(pin!(stream.refill())).await?.ok()?;
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -111,9 +111,10 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for StreamExecutor
         self.watch.enter(Phase::Free);
         let (streams, watch) = (Rc::clone(&self.streams), self.watch.clone());
         let place = InPlace { at: streams.begin(), streams, watch };
+        // Boxed, so that it is moved once: into the box, and not with the task as well.
+        let mut future = Some(Box::pin(future));
         tokio::task::spawn_local(async move {
-            let mut future = pin!(Some(future));
-            poll_fn(|cx| place.poll(cx, future.as_mut())).await;
+            poll_fn(|cx| place.poll(cx, &mut future)).await;
         });
     }
 }
@@ -125,7 +126,7 @@ struct InPlace {
 }
 
 impl InPlace {
-    fn poll<F: Future>(&self, cx: &mut Context<'_>, mut future: Pin<&mut Option<F>>) -> Poll<()> {
+    fn poll<F: Future>(&self, cx: &mut Context<'_>, future: &mut Option<Pin<Box<F>>>) -> Poll<()> {
         let is_over = self.streams.with(self.at, |place| {
             place.waker.clone_from(cx.waker());
             if place.pulse.late().is_none() {
@@ -134,13 +135,13 @@ impl InPlace {
             place.is_over
         });
         let before = self.streams.current.replace(Some(self.at));
-        let polled = match future.as_mut().as_pin_mut().filter(|_| !is_over) {
-            Some(future) => future.poll(cx).map(drop),
+        let polled = match future.as_mut().filter(|_| !is_over) {
+            Some(future) => future.as_mut().poll(cx).map(drop),
             None => Poll::Ready(()),
         };
         if polled.is_ready() {
             // While the stream is current, so that its account can tell why.
-            future.set(None);
+            *future = None;
         }
         self.streams.current.set(before);
         polled
