@@ -83,7 +83,9 @@ def _table(name, rows):
 def _first_line(argv):
     try:
         done = subprocess.run(argv, capture_output=True, text=True)
-        return (done.stdout + done.stderr).strip().splitlines()[0].strip()
+        # Envoy begins with the path it was called by.
+        words = (done.stdout + done.stderr).strip().splitlines()[0].split()
+        return " ".join(word for word in words if not word.startswith("/"))
     except (OSError, IndexError):
         return f"{argv[0]}: not found"
 
