@@ -16,6 +16,7 @@ use super::actor::ClusterView;
 use super::asked_first::AskedFirst;
 use super::pool::{Connection, Driver, Open};
 use super::secured::Wanted;
+use crate::http::BUFFER_BYTES_MAX;
 use crate::http::body::RequestBody;
 use crate::tls::fault::Fault;
 use crate::tls::originating::Inside;
@@ -25,9 +26,6 @@ use crate::tls::unannounced::Unannounced;
 const RESPONSE_HEAD_BYTES_MAX: usize = 60 * 1024;
 /// Most header fields of an upstream's response.
 const RESPONSE_FIELDS_MAX: usize = 100;
-/// Largest buffer of a connection each way: it grows to this only for bodies that fill it, and a
-/// client that does not read costs no more.
-const BUFFER_BYTES_MAX: usize = 128 * 1024;
 
 /// Why there is no connection. Carries no text: nothing is allocated for a failing upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -42,8 +42,7 @@ pub async fn serve(
     body: Incoming,
 ) -> Response<ReplyBody> {
     let mut account = Account::open(clock::now(), downstream, line(parts));
-    let is_grpc = request::is_grpc(&parts.headers);
-    account.set_grpc(is_grpc);
+    let is_grpc = account.is_grpc();
     let mut notes = Flags::NONE;
     let checked = within_limits(downstream, parts)
         .and_then(|()| Head::check(parts, downstream.rules(), downstream.scheme()));
@@ -52,7 +51,7 @@ pub async fn serve(
         Err(error) => Err(*error),
         Ok(head) => {
             account.note_path(&parts.uri);
-            let exchange = Exchange { downstream, head };
+            let exchange = Exchange { downstream, head, host: &head.host(), is_grpc };
             exchange.answer(parts, body, &mut account, &mut notes).await
         }
     };
@@ -116,10 +115,8 @@ pub(super) fn refuse(
     parts: &Parts,
     error: ProxyError,
 ) -> Response<ReplyBody> {
-    let is_grpc = request::is_grpc(&parts.headers);
     let mut account = Account::open(clock::now(), downstream, line(parts));
-    let mut notes = Flags::NONE;
-    account.set_grpc(is_grpc);
+    let (is_grpc, mut notes) = (account.is_grpc(), Flags::NONE);
     let response = reply_to(error, is_grpc, &mut account, &mut notes);
     close(response, downstream, account, (notes, parts.method == Method::HEAD))
 }
@@ -128,6 +125,9 @@ pub(super) fn refuse(
 struct Exchange<'a> {
     downstream: &'a Rc<Downstream>,
     head: &'a Head,
+    /// Canonical.
+    host: &'a str,
+    is_grpc: bool,
 }
 
 impl Exchange<'_> {
@@ -139,13 +139,12 @@ impl Exchange<'_> {
         notes: &mut Flags,
     ) -> Result<Response<ReplyBody>, ProxyError> {
         // Loaded once: the request sees one version of the routes.
-        let host = self.head.host();
-        let table = self.downstream.table(&host)?;
-        let index = match table.routes.lookup(&self.head.view(parts, &host)) {
+        let table = self.downstream.table(self.host)?;
+        let index = match table.routes.lookup(&self.head.view(parts, self.host)) {
             Lookup::NotFound => return Err(ProxyError::RouteNotFound),
             Lookup::HttpsRedirect => {
                 account.detail(DIRECT);
-                let location = redirect::https_location(&self.head.view(parts, &host));
+                let location = redirect::https_location(&self.head.view(parts, self.host));
                 return Ok(own::moved(StatusCode::MOVED_PERMANENTLY, &location, false));
             }
             Lookup::Route(index) => index,
@@ -153,7 +152,8 @@ impl Exchange<'_> {
         let route = table.routes.route(index);
         account.route(table.routes.source(index));
         let (target, edits) = route.action.choose(|| table.step(index));
-        let edits = EditedBy::new(edits, self.downstream, self.head, &self.head.view(parts, &host));
+        let edits =
+            EditedBy::new(edits, self.downstream, self.head, &self.head.view(parts, self.host));
         if let Some(fault) = &route.action.fault
             && let Err(error) = Box::pin(inject(fault, notes)).await
         {
@@ -176,12 +176,12 @@ impl Exchange<'_> {
             }
             ActionKind::Redirect(redirect) => {
                 account.detail(DIRECT);
-                let location = redirect.location(&self.head.view(parts, &host));
-                edits.applied(own::moved(redirect.status, &location, self.head.is_grpc))
+                let location = redirect.location(&self.head.view(parts, self.host));
+                edits.applied(own::moved(redirect.status, &location, self.is_grpc))
             }
             ActionKind::Direct(direct) => {
                 account.detail(DIRECT);
-                edits.applied(own::fixed(direct, self.head.is_grpc))
+                edits.applied(own::fixed(direct, self.is_grpc))
             }
         };
         if let Some((cors, Verdict::Mark(origin))) = verdict {
@@ -198,7 +198,7 @@ impl Exchange<'_> {
         account: &mut Account,
         notes: &mut Flags,
     ) -> Response<ReplyBody> {
-        edits.applied(reply_to(error, self.head.is_grpc, account, notes))
+        edits.applied(reply_to(error, self.is_grpc, account, notes))
     }
 
     /// Sends the request to one of the route's destinations.
@@ -215,8 +215,7 @@ impl Exchange<'_> {
     ) -> Result<Response<ReplyBody>, ProxyError> {
         let cluster = table.cluster(target.cluster).ok_or(ProxyError::ClusterNotFound)?;
         account.route_to(cluster);
-        let host = self.head.host();
-        let view = self.head.view(parts, &host);
+        let view = self.head.view(parts, self.host);
         let on_request = EditedBy::new(&target.request_edits, self.downstream, self.head, &view);
         let client_end = tunnel::End::take(&mut parts.extensions);
         request::prepare(parts, self.head, self.downstream);
@@ -230,7 +229,7 @@ impl Exchange<'_> {
         }
         let limits = self.limits(forward, parts, body.is_end_stream());
         if let Some(expected) = limits.per_try.or(limits.timeout) {
-            request::set_expected_timeout(&mut parts.headers, expected, self.head.is_grpc);
+            request::set_expected_timeout(&mut parts.headers, expected, self.is_grpc);
         }
         let affinity = self.affinity(target, parts);
         let forwarding = Forwarding {
@@ -240,13 +239,13 @@ impl Exchange<'_> {
             limits: limits.clone(),
             retry: forward.retry.as_deref(),
             version: parts.version,
-            is_grpc: self.head.is_grpc,
+            is_grpc: self.is_grpc,
             trace: Trace::default(),
         };
         let mut outgoing = Outgoing::take(parts);
         account.forward(&mut outgoing.headers, &outgoing.uri);
         let mirrors = Mirrors::choose(&forward.mirrors, table, &outgoing);
-        let keep = !mirrors.is_empty() || forwarding.may_follow_sending();
+        let keep = !mirrors.is_empty() || forwarding.may_follow_sending(&cluster.policy.load());
         let mut body = BodySource::new(body, limits.completion.clone(), account, keep);
         let ended = forwarding.run(&mut outgoing, &mut body).await;
         account.forwarded(&forwarding.trace, ended.is_ok());
@@ -260,7 +259,7 @@ impl Exchange<'_> {
         })?;
         *notes = notes.and(why);
         account.detail("via_upstream");
-        if self.head.is_grpc {
+        if self.is_grpc {
             account.set_grpc_status(grpc_status(answer.response.headers()));
         }
         let requests_max = cluster.policy.load().requests_per_connection_max;
@@ -284,7 +283,7 @@ impl Exchange<'_> {
 
     /// The route's timeout, or a shorter one that a gRPC client asks for, and that of each try.
     fn limits(&self, forward: &Forward, parts: &Parts, is_complete: bool) -> Limits {
-        let asked = request::grpc_timeout(&parts.headers).filter(|_| self.head.is_grpc);
+        let asked = request::grpc_timeout(&parts.headers).filter(|_| self.is_grpc);
         let timeout = asked.into_iter().chain(forward.timeout).min();
         let per_try = forward.retry.as_deref().and_then(|retry| retry.per_try_timeout_ms);
         let per_try = per_try.map(Duration::from_millis);

@@ -244,7 +244,7 @@ impl Forwarding<'_> {
             // Only where somebody wants to know how it went.
             let judged = policy.outliers.as_ref().map(|_| Rc::clone(busy.host()));
             let is_stale = channel.is_stale() && body.is_none() && outgoing.method.is_idempotent();
-            let keep = is_stale || (may_repeat && self.may_follow_sending());
+            let keep = is_stale || (may_repeat && self.may_follow_sending(policy));
             let head = if keep { outgoing.clone() } else { take(outgoing) };
             let next = body.next().ok_or(ProxyError::ClientBody)?;
             let request = head.request(version, next);
@@ -297,8 +297,8 @@ impl Forwarding<'_> {
     }
 
     /// May the request have to be sent again after it was sent, so that a copy must be kept?
-    pub fn may_follow_sending(&self) -> bool {
-        let version = self.upstream_version(&self.cluster.policy.load());
+    pub fn may_follow_sending(&self, policy: &ClusterView) -> bool {
+        let version = self.upstream_version(policy);
         self.retry.is_some_and(|retry| {
             retry::may_follow_sending(retry, self.is_grpc, version == Version::HTTP_2)
         })

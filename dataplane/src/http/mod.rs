@@ -29,3 +29,7 @@ pub mod trust;
 pub mod tunnel;
 pub mod upstream_error;
 pub mod watched;
+
+/// Largest buffer of an HTTP/1.1 connection each way, on either side of the gateway: it grows to
+/// this only for bodies that fill it, and a client that does not read costs no more.
+pub const BUFFER_BYTES_MAX: usize = 128 * 1024;

@@ -61,8 +61,6 @@ pub struct Head {
     pub authority: HeaderValue,
     /// Asked for.
     pub upgrade: Upgrade,
-    /// `content-type: application/grpc…`
-    pub is_grpc: bool,
     /// The client that trusted proxies tell of; `None` = the peer.
     pub forwarded_client: Option<SocketAddr>,
     /// `http` or `https`: the connection's, or what a trusted proxy tells.
@@ -89,7 +87,6 @@ impl Head {
         check_coding(&parts.headers)?;
         let authority = authority(parts)?;
         let upgrade = upgrade(&parts.headers)?;
-        let is_grpc = is_grpc(&parts.headers);
         let path = parts.uri.path();
         if let Cow::Owned(canonical) =
             canonical_path(path, rules.path).map_err(|_| ProxyError::BadPath)?
@@ -98,7 +95,7 @@ impl Head {
         }
         let forwarded_client = rules.client(&parts.headers);
         let scheme = rules.scheme(&parts.headers, own_scheme);
-        Ok(Self { authority, upgrade, is_grpc, forwarded_client, scheme })
+        Ok(Self { authority, upgrade, forwarded_client, scheme })
     }
 
     /// What routes look at. `host` is [`Self::host`] of this head.

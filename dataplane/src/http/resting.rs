@@ -12,13 +12,10 @@ use hyper::service::Service;
 use hyper_util::rt::TokioTimer;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::BUFFER_BYTES_MAX;
 use super::prefixed::Prefixed;
 use super::response::ReplyBody;
 use crate::listener::lives::{Driven, Life, Order};
-
-/// Largest buffer of a connection each way: it grows to this only for bodies that fill it, and a
-/// client that does not read costs no more.
-const BUFFER_BYTES_MAX: usize = 128 * 1024;
 
 /// Serves HTTP/1.1 until it ends; `None` = it was ended.
 pub async fn speak<S, H>(

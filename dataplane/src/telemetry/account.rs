@@ -108,8 +108,8 @@ impl Account {
             let record = begin(downstream, line, &recording);
             Box::new(Open { record, recording })
         });
-        let outcome =
-            Outcome { status: 0, flags: Flags::CLIENT_GONE, is_grpc: false, grpc_status: None };
+        let is_grpc = request::is_grpc(line.headers);
+        let outcome = Outcome { status: 0, flags: Flags::CLIENT_GONE, is_grpc, grpc_status: None };
         Self {
             started,
             outcome,
@@ -118,7 +118,7 @@ impl Account {
             received: None,
             sent_bytes: 0,
             attempts: 0,
-            sent_messages: None,
+            sent_messages: is_grpc.then(Messages::default),
             context,
             open,
             parked: None,
@@ -194,10 +194,9 @@ impl Account {
         self.received.as_ref().is_none_or(|received| received.completed.get().is_some())
     }
 
-    /// The request is gRPC.
-    pub fn set_grpc(&mut self, is_grpc: bool) {
-        self.outcome.is_grpc = is_grpc;
-        self.sent_messages = is_grpc.then(Messages::default);
+    /// Is the request gRPC?
+    pub fn is_grpc(&self) -> bool {
+        self.outcome.is_grpc
     }
 
     /// The gRPC status that came in the response's head or trailers.
