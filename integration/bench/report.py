@@ -49,7 +49,7 @@ def ratio(ours, theirs):
 
 COLUMNS = {  # name of a figure -> head, digits, factor
     "figure": ("figure", 2, 1), "per_cpu_second": ("a CPU second", 0, 1),
-    "gib_per_cpu_second": ("GiB a CPU second", 2, 1), "user": ("user", 2, 1), "system": ("system", 2, 1),
+    "user": ("user", 2, 1), "system": ("system", 2, 1),
     "per_second": ("a second", 0, 1), "p50": ("p50 ms", 2, 1e3), "p99": ("p99 ms", 2, 1e3),
     "load": ("CPU 0", 2, 1), "ready": ("ready after s", 2, 1), "memory": ("MiB", 0, 1),
 }
@@ -57,18 +57,18 @@ COLUMNS = {  # name of a figure -> head, digits, factor
 
 def _table(name, rows):
     workload = work.WORKLOADS[name]
-    for round_ in (one for rounds in rows.values() for one in rounds if "user" in one):
-        round_["per_cpu_second"] = 1e6 / round_["figure"]
-        if workload.body_kib:
-            round_["gib_per_cpu_second"] = round_["per_cpu_second"] * workload.body_kib / 2**20
     done = {peer: rounds for peer, rounds in rows.items() if all("figure" in r for r in rounds)}
     keys = [key for key in COLUMNS if all(key in r for rounds in done.values() for r in rounds)]
+    bytes_head = " | GiB a CPU second" if workload.body_kib else ""
     goal = f" Goal: {workload.goal}." if workload.goal else ""
     lines = [f"\n## {name}: {workload.title}\n", f"Figure: {workload.unit}.{goal}\n",
-             "| | " + " | ".join(COLUMNS[key][0] for key in keys) + " | spread | errors | ratio |",
-             "| --- |" + " --: |" * (len(keys) + 3)]
+             "| | " + " | ".join(COLUMNS[key][0] for key in keys) + f"{bytes_head} | spread | "
+             "errors | ratio |", "| --- |" + " --: |" * (len(keys) + bool(bytes_head) + 3)]
     for peer, rounds in sorted(done.items(), key=lambda row: _median(row[1], "figure")):
         cells = [f"{_median(rounds, key) * COLUMNS[key][2]:,.{COLUMNS[key][1]}f}" for key in keys]
+        if bytes_head:
+            gib = _median(rounds, "per_cpu_second") * workload.body_kib / 2**20
+            cells.append(f"{gib:,.2f}")
         values = [one["figure"] for one in rounds]
         spread = (max(values) - min(values)) / max(statistics.median(values), 1e-9)
         found = ratio(rows.get(OURS), rounds) if peer != OURS else None
@@ -90,10 +90,11 @@ def _first_line(argv):
         return f"{argv[0]}: not found"
 
 
-def _versions():
+def _versions(peers):
     argvs = (["nginx", "-v"], ["haproxy", "-v"], ["envoy", "--version"], ["traefik", "version"],
              ["caddy", "version"], ["wrk", "-v"], ["h2load", "--version"], ["iperf3", "-v"])
-    lines = [f"| {argv[0]} | {_first_line(argv)} |" for argv in argvs]
+    used = {*peers, "nginx", "wrk", "h2load", "iperf3"}  # nginx is the origin, too
+    lines = [f"| {argv[0]} | {_first_line(argv)} |" for argv in argvs if argv[0] in used]
     return "\n## Versions\n\n| | |\n| --- | --- |\n" + "\n".join(lines) + "\n"
 
 
@@ -107,7 +108,8 @@ def document(figures, options):
     """The whole of docs/performance.md."""
     head = HEAD.format(date=datetime.date.today(), machine=_machine(), rounds=options.rounds,
                        seconds=options.seconds, spread=SPREAD_MAX)
-    return head + "".join(_table(*row) for row in figures.items() if row[1]) + _versions()
+    return head + "".join(_table(*row) for row in figures.items() if row[1]) + \
+        _versions(options.peers)
 
 
 def plot(figures):

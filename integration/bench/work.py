@@ -67,13 +67,14 @@ def _loaded(proxy, seconds, load):
     others = machine.cpu_busy(0) - busy - user - system
     requests = max(figures["requests"], 1)
     return figures | {
-        "figure": 1e6 * (user + system) / requests, "user": 1e6 * user / requests,
+        "figure": 1e6 * (user + system) / requests,
+        "per_cpu_second": requests / max(user + system, 1e-9), "user": 1e6 * user / requests,
         "system": 1e6 * system / requests, "per_second": requests / wall,
         "load": (user + system) / wall, "disturbed": max(0, others) / wall,
     }
 
 
-def _http(scheme, path, *more):
+def _http(scheme, path, more=lambda site: ()):
     def run(proxy, seconds):
         site = proxy.site
         port = site.https if scheme == "https" else site.http
@@ -83,7 +84,6 @@ def _http(scheme, path, *more):
         figures = _loaded(proxy, seconds,
                           lambda s: _wrk(site, url, s, "-H", f"Host: {host}", *more(site)))
         return figures | {"ready": proxy.ready, "memory": machine.memory_kib(proxy.pids) / 1024}
-    more = more[0] if more else lambda site: ()
     return run
 
 
